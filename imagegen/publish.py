@@ -1,0 +1,134 @@
+"""Make the notebooks ready to publish: stamp the repository's address, run them from a fresh kernel.
+
+For authors: `make chapters` runs both, `make stamp` only the first. Readers need neither.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from imagegen import REPOSITORY, REVISION
+
+ROOT = Path(__file__).resolve().parents[1]
+GITHUB = "https://github.com/"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def badge(path, repository=REPOSITORY, revision=REVISION):
+    """The line of Markdown that opens the notebook at `path` (from the repository's top) in Colab."""
+    image = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({image})]({_colab(path, repository, revision)})"
+
+
+def bootstrap(repository=REPOSITORY, revision=REVISION):
+    """The first lines of a notebook's setup cell; running them again changes nothing."""
+    return (
+        "try:\n"
+        "    import imagegen\n"
+        "except ModuleNotFoundError:  # opened alone, as on Colab\n"
+        f"    %pip install -q git+{repository}@{revision}"
+    )
+
+
+def stamp(text, repository=REPOSITORY, revision=REVISION, path=None):
+    """Return `text` with every address of the repository replaced by the one given.
+
+    Covers Colab links, `git+` addresses, `git clone` and raw files. `path` is the notebook that
+    the text is, when it is one: its Colab links then lead to itself.
+    """
+    slug = repository.removeprefix(GITHUB)
+    raw = f"https://raw.githubusercontent.com/{slug}/{revision}/"
+    text = re.sub(
+        r"https://colab\.research\.google\.com/github/[^\s()\"]+?/blob/[^\s()\"]+?/"
+        r"((?:chapters|solutions|quizzes)/[\w./-]+\.ipynb)",
+        lambda link: _colab(path or link[1], repository, revision),
+        text,
+    )
+    text = re.sub(r"git\+\w+://[^\s\"\\@]+@[^\s\"\\]+", f"git+{repository}@{revision}", text)
+    text = re.sub(r"git clone https://[^\s\"\\`]+", f"git clone {repository}", text)
+    return re.sub(
+        r"https://raw\.githubusercontent\.com/[^\s()\"]+?/(?=assets/)", lambda _: raw, text
+    )
+
+
+def stamped_files(root=ROOT):
+    """README.md and every notebook of the course, sorted."""
+    notebooks = [
+        *root.glob("chapters/*.ipynb"),
+        *root.glob("solutions/*/*.ipynb"),
+        *root.glob("quizzes/*/*.ipynb"),
+    ]
+    return [root / "README.md", *sorted(notebooks)]
+
+
+def execute(path):
+    """Run the notebook at `path` from a fresh kernel and store its outputs, in order from 1.
+
+    A cell that fails raises SystemExit with one sentence, and the file stays as it was.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(Path(path).parent)}},
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SystemExit(f"{path} was not changed: a cell failed.\n{error}") from None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [kept for kept in map(_without_widget, cell.outputs) if kept]
+    # A reader's Python version and widget ids would only make the next diff noisy.
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.kernelspec = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    nbformat.write(notebook, path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="the notebooks to run")
+    notebooks = parser.parse_args().notebooks
+    for path in stamped_files():
+        old = path.read_text(encoding="utf-8")
+        name = path.relative_to(ROOT).as_posix()
+        new = stamp(old, path=None if path.name == "README.md" else name)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+            print(f"stamped {name}")
+    for path in notebooks:
+        execute(path)
+        print(f"ran {path}")
+
+
+def _colab(path, repository, revision):
+    slug = repository.removeprefix(GITHUB)
+    return f"https://colab.research.google.com/github/{slug}/blob/{revision}/{path}"
+
+
+def _without_widget(output):
+    """A widget lives only as long as its kernel: store what is left without it, or nothing."""
+    data = output.get("data", {})
+    if WIDGET not in data:
+        return output
+    del data[WIDGET]
+    is_repr = re.fullmatch(r"\w+\(.*\)", data.get("text/plain", ""), re.DOTALL)
+    if is_repr and set(data) == {"text/plain"}:
+        return None
+    return output
+
+
+if __name__ == "__main__":
+    main()
