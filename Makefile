@@ -1,0 +1,30 @@
+# Everything a person does with this repository, one line each. Needs Python 3.11 or newer.
+PYTHON ?= python3
+BIN = .venv/bin
+# In a container one is often root, which Jupyter wants to hear said.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+lab: .venv/installed        ## open the course in JupyterLab
+	$(BIN)/jupyter lab $(AS_ROOT) chapters/01_first_image.ipynb
+
+test: .venv/installed       ## prove that all of it works
+	bash .ci/browser
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval-lax --nbval-current-env tests chapters solutions
+
+chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
+	OMP_NUM_THREADS=1 $(BIN)/python -m imagegen.publish chapters/*.ipynb
+
+stamp: .venv/installed      ## write the repository's address into badges, first cells and README
+	$(BIN)/python -m imagegen.publish
+
+models: .venv/installed     ## train the models in assets/models again
+	$(BIN)/python -m imagegen.training
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This course needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -r requirements.txt
+	@touch $@
+
+.PHONY: lab test chapters stamp models
