@@ -1,4 +1,4 @@
-"""Make the notebooks ready to publish: stamp the repository's address, run them from a fresh kernel.
+"""Make the notebooks ready to publish: stamp the repository's address, run them afresh.
 
 For authors: `make chapters` runs both, `make stamp` only the first. Readers need neither.
 """
@@ -15,7 +15,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def badge(path, repository=REPOSITORY, revision=REVISION):
-    """The line of Markdown that opens the notebook at `path` (from the repository's top) in Colab."""
+    """The line of Markdown that opens the notebook at `path`, seen from the top, in Colab."""
     image = "https://colab.research.google.com/assets/colab-badge.svg"
     return f"[![Open in Colab]({image})]({_colab(path, repository, revision)})"
 

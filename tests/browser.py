@@ -5,7 +5,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -37,7 +37,7 @@ def page(width=1280, height=900):
 def _starts(playwright, path):
     try:
         playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).close()
-    except Exception:  # a stub that only advertises a package, or a browser without its libraries
+    except Error:  # a stub that only advertises a package, or a browser without its libraries
         return False
     return True
 
