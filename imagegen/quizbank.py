@@ -3,6 +3,7 @@
     solutions/items/*.yaml -> imagegen/quiz_items.json         what ask() and check() reply
                            -> solutions/*/quiz.ipynb           the quiz with its key
                            -> quizzes/*/*.ipynb                what learners get, by nbgrader
+                              and gradebook.db                 where nbgrader enters the grades
 
 The bank is the only place where a question is written. Building twice gives the same bytes.
 """
@@ -148,10 +149,8 @@ def build(root: Path = ROOT) -> None:
         path = root / "solutions" / chapter / "quiz.ipynb"
         path.parent.mkdir(exist_ok=True)
         nbformat.write(quiz(chapter, bank), path)
-        command = ["nbgrader", "generate_assignment", chapter, "--force", "--no-db"]
-        run = subprocess.run(
-            [sys.executable, "-m", *command], cwd=root, capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "nbgrader", "generate_assignment", chapter, "--force"]
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True)
         if run.returncode:
             raise SystemExit(f"nbgrader could not build quizzes/{chapter}:\n{run.stderr}")
         print(f"built quizzes/{chapter}")
