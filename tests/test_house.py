@@ -1,0 +1,162 @@
+"""The parts of the repository agree: tables, folders, commands, versions, the one address."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import imagegen
+from imagegen import publish
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TOP_LEVEL = {
+    "README.md",
+    "LICENSE",
+    "LICENSE-CONTENT",
+    "requirements.txt",
+    "pyproject.toml",
+    "Makefile",
+    "nbgrader_config.py",
+    "chapters",
+    "solutions",
+    "quizzes",
+    "assets",
+    "imagegen",
+    "tests",
+}
+
+
+def git(*words, root=ROOT):
+    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, text=True)
+
+
+def tracked():
+    return git("ls-files").stdout.splitlines()
+
+
+def topics(pattern):
+    return {path.stem for path in ROOT.glob(pattern) if re.match(r"\d\d_", path.name)}
+
+
+def test_chapters_solutions_quizzes_and_readme_name_the_same_topics():
+    chapters = topics("chapters/*.ipynb")
+    assert chapters
+    assert topics("solutions/items/*.yaml") == chapters
+    assert topics("solutions/*") == chapters
+    assert topics("quizzes/*") == chapters
+    rows = re.findall(
+        r"^\| \[(\d+)\..*\]\(chapters/(\w+)\.ipynb\) \|.*quizzes/(\w+)\) \|$", README, re.M
+    )
+    assert [topic for _, topic, _ in rows] == sorted(chapters)
+    assert all(topic == quiz and int(number) == int(topic[:2]) for number, topic, quiz in rows)
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    links = re.findall(r"\]\((?!https:)([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "target", ["lab", "test", "chapters", "quizzes", "grade", "models", "stamp"]
+)
+def test_every_command_exists(target):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}: .*## \w", makefile, re.M)
+    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_readme_names_the_two_commands():
+    assert "    make lab\n" in README and "`make test`" in README
+
+
+def test_ci_calls_the_readme_command():
+    assert re.search(r"^make test$", (ROOT / ".ci/run").read_text(), re.M)
+    assert "bash .ci/run" in (ROOT / ".github/workflows/test.yml").read_text()
+
+
+def test_the_top_level_holds_these_names_alone():
+    found = {name.split("/")[0] for name in tracked()}
+    assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL
+    listed = set(re.findall(r"^    ([\w.]+)/? {2,}", README.split("## Map")[1], re.M))
+    assert listed == {name for name in TOP_LEVEL if not re.match("README|LICENSE", name)}
+
+
+def test_the_address_is_set_in_one_place():
+    """Everywhere else it is stamped: stamping a second address finds every occurrence."""
+    other, places = "https://github.com/someone/course", []
+    for name in tracked():
+        path = ROOT / name
+        if not path.is_file() or path.suffix in {".png", ".safetensors"}:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if imagegen.REPOSITORY.removeprefix("https://github.com/") in publish.stamp(
+            text, other, "v2"
+        ):
+            places.append(name)
+    assert places == ["imagegen/__init__.py"]
+
+
+@pytest.mark.parametrize("path", publish.stamped_files(), ids=lambda path: path.name)
+def test_everything_is_stamped(path):
+    name = None if path.name == "README.md" else path.relative_to(ROOT).as_posix()
+    text = path.read_text(encoding="utf-8")
+    assert publish.stamp(text, path=name) == text, "run `make stamp`"
+
+
+def requirements():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split("#")[0].strip() for line in lines if not line.startswith("#")]
+
+
+def test_requirements_are_exact_and_installed():
+    *exact, last = requirements()
+    assert last == "-e ."
+    for requirement in map(Requirement, exact):
+        assert [mark.operator for mark in requirement.specifier] == ["=="]
+        assert requirement.specifier.contains(importlib.metadata.version(requirement.name))
+
+
+def test_requirements_satisfy_the_package():
+    exact = {r.name: next(iter(r.specifier)).version for r in map(Requirement, requirements()[:-1])}
+    needed = map(Requirement, importlib.metadata.requires("imagegen"))
+    assert [n.name for n in needed if n.specifier and not n.specifier.contains(exact[n.name])] == []
+
+
+def test_the_environment_is_consistent():
+    subprocess.run([sys.executable, "-m", "pip", "check"], check=True)
+
+
+def test_the_modules_import_only_downward():
+    """No circle among the modules: each has a place below all that import it."""
+    modules = {
+        path.relative_to(ROOT)
+        .with_suffix("")
+        .as_posix()
+        .replace("/", ".")
+        .removesuffix(".__init__"): (path.read_text(encoding="utf-8"))
+        for path in ROOT.glob("imagegen/**/*.py")
+    }
+    needs = {}
+    for name, text in modules.items():
+        found = set(re.findall(r"^\s*(?:from|import) (imagegen[\w.]*)", text, re.M))
+        for package, names in re.findall(
+            r"^\s*from (imagegen[\w.]*) import \(?([\w, \n]+)", text, re.M
+        ):
+            found |= {f"{package}.{word}" for word in re.findall(r"\w+", names)}
+        needs[name] = {
+            need for need in found if need in modules and not name.startswith(need + ".")
+        }
+        needs[name].discard("imagegen")
+    while ready := {name for name, below in needs.items() if not below & needs.keys()}:
+        needs = {name: below for name, below in needs.items() if name not in ready}
+    assert needs == {}, "these modules import each other in a circle"
+    assert "imagegen.utils" not in modules
+    assert [
+        name for name, text in modules.items() if re.search(r"^from .* import \*", text, re.M)
+    ] == []
