@@ -15,8 +15,11 @@ test: .venv/installed       ## prove that all of it works
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m imagegen.publish chapters/*.ipynb
 
+quizzes: .venv/installed    ## build the quizzes from the item bank and the solutions
+	$(BIN)/python -m imagegen.quizbank
+
 stamp: .venv/installed      ## write the repository's address into badges, first cells and README
-	$(BIN)/python -m imagegen.publish
+	$(BIN)/python -m imagegen.publish && $(BIN)/python -m imagegen.quizbank
 
 models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/python -m imagegen.training
@@ -27,4 +30,4 @@ models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/pip install -r requirements.txt
 	@touch $@
 
-.PHONY: lab test chapters stamp models
+.PHONY: lab test chapters quizzes grade models stamp
