@@ -1,0 +1,116 @@
+"""A chapter opened alone, as on Colab: an empty folder, Colab's older packages, no imagegen.
+
+The first cell must fetch the package with its models, change nothing that is installed, and be
+safe to run twice. The repository is a local one; the other packages come from PyPI.
+"""
+
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hygiene
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+from packaging.requirements import Requirement
+
+from imagegen import publish
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = [path for path in publish.stamped_files() if path.parent.name == "chapters"]
+
+# What Colab has installed, from its published list of August 2026 (googlecolab/backend-info).
+COLAB = """
+diffusers==0.39.0 transformers==5.15.0 huggingface_hub==1.27.0 accelerate==1.14.0
+safetensors==0.8.0 tokenizers==0.22.2 numpy==2.1.3 pillow==11.3.0 matplotlib==3.10.0
+ipywidgets==7.7.1 ipykernel==6.17.1 ipython==7.34.0
+""".split()
+
+
+def closure(name, seen):
+    """`seen` and the names of a package and of all that it needs here."""
+    name = name.lower().replace("_", "-")
+    if name in seen:
+        return seen
+    seen = seen | {name}
+    for line in importlib.metadata.requires(name) or []:
+        need = Requirement(line)
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            seen = closure(need.name, seen)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def colab(tmp_path_factory):
+    """Python of a new environment with COLAB installed; the large rest, torch and Jupyter, is lent.
+
+    Lent packages lie outside of the environment, so that pip uses them but never touches them.
+    """
+    folder = tmp_path_factory.mktemp("colab")
+    subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
+    python = folder / "env" / "bin" / "python"
+    lent = folder / "lent"
+    lent.mkdir()
+    own = {Requirement(line).name.replace("_", "-") for line in COLAB}
+    for name in closure("torch", closure("notebook", set())) - own:
+        for file in importlib.metadata.files(name):
+            top = file.parts[0]
+            if top != ".." and not (lent / top).exists():
+                (lent / top).symlink_to(importlib.metadata.distribution(name).locate_file(top))
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    Path(site, "lent.pth").write_text(f"{lent}\n", encoding="utf-8")
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-compile", *COLAB], check=True)
+    return python
+
+
+@pytest.fixture
+def kernel(colab, tmp_path, monkeypatch):
+    """The name under which nbclient starts that Python, with the model hub out of reach."""
+    spec = tmp_path / "jupyter" / "kernels" / "colab" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [str(colab), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    return "colab"
+
+
+def installed(python):
+    freeze = [python, "-m", "pip", "freeze", "--exclude", "imagegen"]
+    return subprocess.run(freeze, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_alone_finds_package_and_models(chapter, colab, kernel, snapshot, tmp_path):
+    before = installed(colab)
+    subprocess.run([colab, "-m", "pip", "uninstall", "-qy", "imagegen"], check=True)
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    path = folder / chapter.name
+    address = f"file://{snapshot}"
+    path.write_text(publish.stamp(chapter.read_text(encoding="utf-8"), address), encoding="utf-8")
+
+    notebook = nbformat.read(path, as_version=4)
+    first = hygiene.code_cells(notebook)[0]
+    assert f"git+{address}@main" in first.source
+    notebook.cells += [new_code_cell(first.source), new_code_cell("print(imagegen.__file__)")]
+    NotebookClient(
+        notebook, timeout=600, kernel_name=kernel, resources={"metadata": {"path": str(folder)}}
+    ).execute()
+
+    loud = [said for said in hygiene.outputs(notebook, path.name) if "a widget" not in said]
+    assert loud == []
+    assert notebook.cells[-1].outputs[0].text.startswith(str(colab.parents[1]))
+    assert not re.search("Collecting|Cloning", json.dumps(notebook.cells[-2].outputs))
+    assert installed(colab) == before, "the first cell changed what was installed"
+    assert {file.name for file in folder.iterdir()} <= {path.name, "results"}
