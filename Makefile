@@ -1,6 +1,7 @@
 # Everything a person does with this repository, one line each. Needs Python 3.11 or newer.
 PYTHON ?= python3
 BIN = .venv/bin
+QUIZ = 01_first_image
 # In a container one is often root, which Jupyter wants to hear said.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -17,6 +18,9 @@ chapters: .venv/installed   ## run every chapter from a fresh kernel and store i
 
 quizzes: .venv/installed    ## build the quizzes from the item bank and the solutions
 	$(BIN)/python -m imagegen.quizbank
+
+grade: .venv/installed      ## grade what lies in submitted/ and write feedback and grades.csv
+	$(BIN)/nbgrader autograde $(QUIZ); $(BIN)/nbgrader generate_feedback $(QUIZ) && $(BIN)/nbgrader export
 
 stamp: .venv/installed      ## write the repository's address into badges, first cells and README
 	$(BIN)/python -m imagegen.publish && $(BIN)/python -m imagegen.quizbank
