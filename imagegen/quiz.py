@@ -95,7 +95,7 @@ def tally(*checks: Callable[[], None]) -> int:
 
 def normal(answer: object) -> str:
     """An answer as the key has it: "B" for "b", " B " or "B." (the grading uses it too)."""
-    return answer.strip(" .)").upper() if isinstance(answer, str) else ""
+    return answer.strip(" .()").upper() if isinstance(answer, str) else ""
 
 
 def seal(text: str, item: str, letter: str) -> tuple[str, str]:

@@ -1,0 +1,201 @@
+"""The quizzes and exercises: built from their sources, open to everybody, fooled by no mutant."""
+
+import ast
+import contextlib
+import io
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+
+from imagegen import quizbank
+
+ROOT = quizbank.ROOT
+CHAPTERS = sorted(path.stem for path in (ROOT / "solutions" / "items").glob("[0-9]*.yaml"))
+BANK = {
+    chapter: yaml.safe_load((ROOT / "tests" / "mutants" / f"{chapter}.yaml").read_text("utf-8"))
+    for chapter in CHAPTERS
+}
+
+
+def _answers(kind):
+    return [
+        pytest.param(chapter, answer, id=f"{answer['cell']}: {answer['name']}")
+        for chapter in CHAPTERS
+        for answer in BANK[chapter][kind]
+    ]
+
+
+def _cells(path):
+    """The code cells of a notebook as {grade id: source}, in order."""
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    return {cell.metadata.nbgrader.grade_id: cell.source for cell in cells}
+
+
+def _points(path):
+    """What each graded cell of a notebook is worth; by hand means a written answer."""
+    return {
+        cell.metadata.nbgrader.grade_id: (cell.metadata.nbgrader.points, cell.cell_type)
+        for cell in nbformat.read(path, 4).cells
+        if cell.metadata.nbgrader.grade
+    }
+
+
+def _execute(source, names):
+    """Run one cell as the kernel would; return the value of its last line and what it printed."""
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        exec(compile(tree, "cell", "exec"), names)
+        value = last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    assert err.getvalue() == "", f"stderr: {err.getvalue()}"
+    return value, out.getvalue()
+
+
+@cache
+def _prepared(chapter):
+    """The exercise's cells, and its names after the setup: a model is loaded only once."""
+    cells, names = _cells(ROOT / "solutions" / chapter / "exercise.ipynb"), {}
+    for name in list(cells):
+        if name in ("setup", "same"):
+            _execute(cells.pop(name), names)
+    return cells, names
+
+
+def _grade(chapter, answer):
+    """Run the tests below one cell with this answer in it: points, worth, what was said."""
+    cells, names = _prepared(chapter)
+    names, order = dict(names), list(cells)
+    below = order[order.index(answer["cell"]) + 1]
+    for name in order[: order.index(answer["cell"])]:
+        if name not in _points(ROOT / "solutions" / chapter / "exercise.ipynb"):
+            _execute(cells[name], names)
+    _execute(answer["code"], names)
+    points, said = _execute(cells[below], names)
+    worth, _ = _points(ROOT / "solutions" / chapter / "exercise.ipynb")[below]
+    return points, worth, " ".join(said.split())
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The parts of the course that quizzes are built from, in a folder of their own."""
+    for name in ("solutions", "quizzes"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "nbgrader_config.py", tmp_path)
+    (tmp_path / "imagegen").mkdir()
+    return tmp_path
+
+
+def _built(root):
+    names = [*root.glob("quizzes/*/*"), *root.glob("solutions/*/quiz.ipynb")]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in names}
+
+
+# -- building ----------------------------------------------------------------------------------
+
+
+def test_building_again_changes_no_byte(copy):
+    quizbank.build(copy)
+    assert _built(copy) == _built(ROOT)
+    shipped = copy / "imagegen" / quizbank.ITEMS.name
+    assert shipped.read_bytes() == quizbank.ITEMS.read_bytes()
+
+
+def test_building_refuses_to_overwrite_somebodys_answers(copy):
+    path = copy / "quizzes" / "01_first_image" / "quiz.ipynb"
+    path.write_text(path.read_text("utf-8").replace("q2 = ...", "q2 = 'C'"), "utf-8")
+    before = _built(copy)
+    with pytest.raises(SystemExit, match=r"quiz.ipynb holds answers \(which_library\)"):
+        quizbank.build(copy)
+    assert _built(copy) == before
+
+
+def test_building_names_what_is_wrong_with_a_bank(copy):
+    path = copy / "solutions" / "items" / "01_first_image.yaml"
+    path.write_text(path.read_text("utf-8").replace("misconception: m26", "misconception: x"))
+    with pytest.raises(SystemExit, match="item which_library: option A names no misconception"):
+        quizbank.build(copy)
+    assert _built(copy) == _built(ROOT)
+
+
+# -- what is released --------------------------------------------------------------------------
+
+RELEASED = sorted((ROOT / "quizzes").glob("*/*.ipynb"))
+
+
+@pytest.mark.parametrize("path", RELEASED, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_released_notebook_holds_no_solution(path):
+    text = path.read_text("utf-8")
+    assert "SOLUTION" not in text and "HIDDEN TESTS" not in text
+    solved = _cells(ROOT / "solutions" / path.parent.name / path.name)
+    released = _cells(path)
+    assert list(solved) == list(released)
+    for cell in nbformat.read(path, 4).cells:
+        meta = cell.metadata.nbgrader
+        if meta.solution and cell.cell_type == "code":
+            assert cell.source != solved[meta.grade_id] and "..." in cell.source
+        if path.name == "quiz.ipynb" and meta.grade:
+            assert re.fullmatch(r'check\("(q\d+)", \1\)', cell.source.strip())
+
+
+@pytest.mark.parametrize("path", RELEASED, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_released_notebook_runs_to_its_end_unsolved_and_scores_nothing(path):
+    names = {}
+    points = _points(path)
+    for name, source in _cells(path).items():
+        value, said = _execute(source, names)
+        if name in points:
+            assert not value and said.strip()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_solution_scores_all_points(chapter):
+    for kind in ("quiz", "exercise"):
+        path = ROOT / "solutions" / chapter / f"{kind}.ipynb"
+        points, names = _points(path), {}
+        for name, source in _cells(path).items():
+            value, said = _execute(source, names)
+            if name in points:
+                assert value == points[name][0], said
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_an_exercise_has_two_or_three_tasks_that_count_themselves_and_an_open_one(chapter):
+    kinds = [kind for _, kind in _points(ROOT / "solutions" / chapter / "exercise.ipynb").values()]
+    assert 2 <= kinds.count("code") <= 3 and kinds.count("markdown") == 1
+
+
+# -- answers, right and wrong ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("chapter", "answer"), _answers("right"))
+def test_right_answers_that_are_written_differently_score_all_points(chapter, answer):
+    points, worth, said = _grade(chapter, answer)
+    assert points == worth, said
+
+
+@pytest.mark.parametrize(("chapter", "answer"), _answers("wrong"))
+def test_wrong_answers_lose_points_and_are_told_why(chapter, answer):
+    points, worth, said = _grade(chapter, answer)
+    assert points < worth
+    assert answer["says"] in said
+    misconceptions = Path(ROOT / "solutions" / "items" / "misconceptions.yaml").read_text("utf-8")
+    assert answer.get("belief", "m01") in misconceptions
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_task_has_two_other_right_answers_and_some_wrong_ones(chapter):
+    tasks = {answer["cell"] for kind in BANK[chapter].values() for answer in kind}
+    for task in tasks:
+        assert sum(answer["cell"] == task for answer in BANK[chapter]["right"]) >= 2
+        assert sum(answer["cell"] == task for answer in BANK[chapter]["wrong"]) >= 3
+    path = ROOT / "solutions" / chapter / "exercise.ipynb"
+    assert len(tasks) == sum(kind == "code" for _, kind in _points(path).values())
