@@ -10,7 +10,6 @@ lab: .venv/installed        ## open the course in JupyterLab
 
 test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval-lax --nbval-current-env tests chapters solutions
 
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs

@@ -132,6 +132,21 @@ def test_the_environment_is_consistent():
     subprocess.run([sys.executable, "-m", "pip", "check"], check=True)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check .",
+        "format --check imagegen tests nbgrader_config.py",
+        "format --check --line-length 80 chapters solutions",
+    ],
+)
+def test_style(command):
+    """The style of the code; where it fails, the same command without --check (or --fix) mends."""
+    ruff = [sys.executable, "-m", "ruff", *command.split(), "--quiet"]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_modules_import_only_downward():
     """No circle among the modules: each has a place below all that import it."""
     modules = {
