@@ -30,7 +30,7 @@ models: .venv/installed     ## train the models in assets/models again
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This course needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -r requirements.txt
+	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
 .PHONY: lab test chapters quizzes grade models stamp
