@@ -21,7 +21,7 @@ OVERSAMPLE = 3
 
 
 def draw(scene: Scene, seed: int = 0, size: int = 128) -> Image.Image:
-    """One picture of a scene, RGB, size x size pixels; the same scene and seed, the same picture."""
+    """One RGB picture of a scene, size x size pixels; same scene and seed, same picture."""
     rng = random.Random(f"{seed} {' '.join(astuple(scene))}")
     light = Light(scene.time, scene.weather)
     brush = Brush(_sky(scene, light, size * OVERSAMPLE), light)
@@ -54,7 +54,9 @@ def _sky(scene: Scene, light: Light, size: int) -> Image.Image:
         stops = tuple(mix(c, smog, k) for c, k in zip(stops, (0.45, 0.5, 0.4), strict=True))
     low = 1.0 if scene.place in ("space", "portrait") else 0.68
     y = np.linspace(0, 1, size) / low
-    rows = np.stack([np.interp(y, (0, 0.5, 1), channel) for channel in zip(*stops, strict=True)], axis=1)
+    rows = np.stack(
+        [np.interp(y, (0, 0.5, 1), channel) for channel in zip(*stops, strict=True)], axis=1
+    )
     pixels = np.repeat(rows.round().astype(np.uint8)[:, None], size, axis=1)
     return Image.fromarray(pixels)
 
@@ -76,7 +78,13 @@ def _sun(brush: Brush, rng: random.Random, subject_x: float) -> None:
         y, r = rng.uniform(0.13, 0.24), rng.uniform(0.065, 0.085)
         brush.glow(x, y, r * 2.4, (190, 206, 255), 0.5 * dim)
         brush.oval(x, y, r, r, (250, 244, 214), dim)
-        brush.oval(x + r * 0.45, y - r * 0.2, r * 0.82, r * 0.82, mix(brush.light.sky[0], (40, 56, 110), 0.5))
+        brush.oval(
+            x + r * 0.45,
+            y - r * 0.2,
+            r * 0.82,
+            r * 0.82,
+            mix(brush.light.sky[0], (40, 56, 110), 0.5),
+        )
         return
     low, high, r, disc, halo = {
         "day": (0.12, 0.2, 0.07, (255, 246, 190), (255, 252, 220)),
@@ -91,7 +99,12 @@ def _sun(brush: Brush, rng: random.Random, subject_x: float) -> None:
 def _clouds(brush: Brush, rng: random.Random) -> None:
     time, weather = brush.light.time, brush.light.weather
     heavy = weather in ("rain", "snow")
-    tone = {"day": (255, 255, 255), "dawn": (255, 226, 226), "sunset": (250, 150, 120), "night": (70, 86, 138)}[time]
+    tone = {
+        "day": (255, 255, 255),
+        "dawn": (255, 226, 226),
+        "sunset": (250, 150, 120),
+        "night": (70, 86, 138),
+    }[time]
     if heavy:
         grey = (92, 102, 122) if weather == "rain" else (178, 188, 206)
         tone = mix(tone, times(grey, (BRIGHT[time] + 0.1,) * 3), 0.75)
@@ -112,17 +125,39 @@ def _detail(detail: str, brush: Brush, rng: random.Random, subject_x: float) -> 
         for k in range(rng.randint(4, 5)):
             x, y = x0 + (k - 2) * 0.085, y0 + abs(k - 2) * 0.035 + rng.uniform(-0.015, 0.015)
             w = rng.uniform(0.038, 0.046)
-            brush.polygon([(x - w, y - w * 0.6), (x, y - w * 0.05), (x + w, y - w * 0.6), (x + w * 0.3, y + w * 0.1),
-                           (x, y + w * 0.5), (x - w * 0.3, y + w * 0.1)], dark)  # fmt: skip
+            brush.polygon(
+                [
+                    (x - w, y - w * 0.6),
+                    (x, y - w * 0.05),
+                    (x + w, y - w * 0.6),
+                    (x + w * 0.3, y + w * 0.1),
+                    (x, y + w * 0.5),
+                    (x - w * 0.3, y + w * 0.1),
+                ],
+                dark,
+            )
     elif detail == "balloon":
-        x, y, r = rng.uniform(side[0] + 0.04, side[1] - 0.04), rng.uniform(0.17, 0.25), rng.uniform(0.105, 0.125)
+        x, y, r = (
+            rng.uniform(side[0] + 0.04, side[1] - 0.04),
+            rng.uniform(0.17, 0.25),
+            rng.uniform(0.105, 0.125),
+        )
         one, two = rng.sample([(228, 84, 70), (250, 200, 80), (88, 150, 220), (246, 240, 230)], 2)
-        brush.polygon([(x - r * 0.8, y + r * 0.55), (x + r * 0.8, y + r * 0.55), (x + r * 0.2, y + r * 1.5),
-                       (x - r * 0.2, y + r * 1.5)], thing(mix(one, (0, 0, 0), 0.15)))  # fmt: skip
+        brush.polygon(
+            [
+                (x - r * 0.8, y + r * 0.55),
+                (x + r * 0.8, y + r * 0.55),
+                (x + r * 0.2, y + r * 1.5),
+                (x - r * 0.2, y + r * 1.5),
+            ],
+            thing(mix(one, (0, 0, 0), 0.15)),
+        )
         brush.oval(x, y, r, r, thing(one))
         brush.oval(x, y, r * 0.62, r, thing(two))
         brush.oval(x, y, r * 0.25, r, thing(one))
-        brush.box(x - r * 0.28, y + r * 1.5, x + r * 0.28, y + r * 1.95, thing((130, 84, 50)), 0.005)
+        brush.box(
+            x - r * 0.28, y + r * 1.5, x + r * 0.28, y + r * 1.95, thing((130, 84, 50)), 0.005
+        )
     elif detail == "flying cars":
         for k in range(3):
             x = (0.2, 0.78, 0.5)[k] + rng.uniform(-0.1, 0.1)
@@ -138,10 +173,22 @@ def _detail(detail: str, brush: Brush, rng: random.Random, subject_x: float) -> 
 def _fog(brush: Brush, rng: random.Random, alpha: float) -> None:
     tone = times((238, 240, 242), (max(0.5, BRIGHT[brush.light.time]),) * 3)
     for row in range(4):
-        y, x, h = 0.5 + 0.12 * row + rng.uniform(-0.03, 0.03), rng.uniform(0.2, 0.8), rng.uniform(0.05, 0.075)
+        y, x, h = (
+            0.5 + 0.12 * row + rng.uniform(-0.03, 0.03),
+            rng.uniform(0.2, 0.8),
+            rng.uniform(0.05, 0.075),
+        )
         w = rng.uniform(0.45, 0.65)
         for k in (1, 0.75, 0.5, 0.25):
-            brush.box(x - w * (0.7 + 0.3 * k), y - h * k, x + w * (0.7 + 0.3 * k), y + h * k, tone, h * k, alpha / 3)
+            brush.box(
+                x - w * (0.7 + 0.3 * k),
+                y - h * k,
+                x + w * (0.7 + 0.3 * k),
+                y + h * k,
+                tone,
+                h * k,
+                alpha / 3,
+            )
 
 
 def _weather(weather: str, brush: Brush, rng: random.Random) -> None:
@@ -152,8 +199,11 @@ def _weather(weather: str, brush: Brush, rng: random.Random) -> None:
     elif weather == "rain":
         tone = mix((196, 216, 240), brush.light.sky[2], 0.25)
         for k in range(26):
-            x, y, h = (k % 6 + rng.random()) / 6 + 0.05, (k // 6 + rng.random()) / 5, rng.uniform(0.09, 0.13)
+            x, y, h = (
+                (k % 6 + rng.random()) / 6 + 0.05,
+                (k // 6 + rng.random()) / 5,
+                rng.uniform(0.09, 0.13),
+            )
             brush.line([(x, y), (x - 0.35 * h, y + h)], tone, 0.0125, 0.8)
     elif weather == "fog":
         _fog(brush, rng, 0.3)
-

@@ -19,11 +19,25 @@ SKIES = {  # top, middle, horizon
     "night": ((12, 18, 50), (24, 38, 90), (56, 80, 140)),
 }
 # How the light colours the land and the things that stand on it.
-LAND = {"day": (1, 1, 1), "dawn": (1, 0.88, 0.92), "sunset": (0.95, 0.7, 0.6), "night": (0.36, 0.44, 0.66)}
-THING = {"day": (1, 1, 1), "dawn": (1, 0.93, 0.95), "sunset": (1, 0.87, 0.76), "night": (0.72, 0.75, 0.92)}
+LAND = {
+    "day": (1, 1, 1),
+    "dawn": (1, 0.88, 0.92),
+    "sunset": (0.95, 0.7, 0.6),
+    "night": (0.36, 0.44, 0.66),
+}
+THING = {
+    "day": (1, 1, 1),
+    "dawn": (1, 0.93, 0.95),
+    "sunset": (1, 0.87, 0.76),
+    "night": (0.72, 0.75, 0.92),
+}
 BRIGHT = {"day": 1.0, "dawn": 0.95, "sunset": 0.82, "night": 0.42}
 # What the weather mixes into the sky, and how much of it.
-VEIL = {"rain": ((112, 124, 142), 0.6), "snow": (((206, 214, 228)), 0.45), "fog": ((226, 228, 230), 0.5)}
+VEIL = {
+    "rain": ((112, 124, 142), 0.6),
+    "snow": (((206, 214, 228)), 0.45),
+    "fog": ((226, 228, 230), 0.5),
+}
 COLOUR = {
     "red": (216, 54, 52), "yellow": (248, 204, 56), "green": (64, 164, 84),
     "blue": (52, 104, 206), "purple": (140, 74, 180), "white": (246, 244, 240),
@@ -97,7 +111,12 @@ class Brush:
 
     def oval(self, x: float, y: float, rx: float, ry: float, colour: RGB, alpha: float = 1) -> None:
         """A filled ellipse around (x, y) with radii rx and ry."""
-        box = [(x - rx) * self.size, (y - ry) * self.size, (x + rx) * self.size, (y + ry) * self.size]
+        box = [
+            (x - rx) * self.size,
+            (y - ry) * self.size,
+            (x + rx) * self.size,
+            (y + ry) * self.size,
+        ]
         self.pen.ellipse(box, (*colour, round(255 * alpha)))
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: RGB, round_by: float = 0,
@@ -106,12 +125,16 @@ class Brush:
         box = [min(x0, x1) * self.size, y0 * self.size, max(x0, x1) * self.size, y1 * self.size]
         self.pen.rounded_rectangle(box, round_by * self.size, (*colour, round(255 * alpha)))
 
-    def line(self, points: list[tuple[float, float]], colour: RGB, width: float, alpha: float = 1) -> None:
+    def line(
+        self, points: list[tuple[float, float]], colour: RGB, width: float, alpha: float = 1
+    ) -> None:
         """A line through the points with round joints."""
         width = max(1, round(width * self.size))
         self.pen.line(self._xy(points), (*colour, round(255 * alpha)), width, joint="curve")
 
-    def arc(self, x: float, y: float, r: float, start: float, end: float, colour: RGB, width: float) -> None:
+    def arc(
+        self, x: float, y: float, r: float, start: float, end: float, colour: RGB, width: float
+    ) -> None:
         """Part of a circle's outline, from start to end in degrees, clockwise from 3 o'clock."""
         box = [(x - r) * self.size, (y - r) * self.size, (x + r) * self.size, (y + r) * self.size]
         self.pen.arc(box, start, end, colour, max(1, round(width * self.size)))

@@ -49,7 +49,14 @@ def _tower(b: Brush, rng: random.Random, x: float, w: float, top: float, far: fl
 def city(b: Brush, rng: random.Random) -> None:
     """Three rows of towers and a road of light."""
     for x in range(11):
-        _tower(b, rng, x * 0.1 - 0.05 + rng.uniform(-0.02, 0.02), rng.uniform(0.07, 0.1), rng.uniform(0.38, 0.56), 0.6)
+        _tower(
+            b,
+            rng,
+            x * 0.1 - 0.05 + rng.uniform(-0.02, 0.02),
+            rng.uniform(0.07, 0.1),
+            rng.uniform(0.38, 0.56),
+            0.6,
+        )
     for x in range(6):
         w = rng.uniform(0.11, 0.15)
         top = rng.uniform(0.3, 0.44) if rng.random() < 0.5 else rng.uniform(0.46, 0.6)
@@ -76,28 +83,57 @@ def ruins(b: Brush, rng: random.Random) -> None:
                     for i in (0.3, 0.7):
                         if rng.random() < 0.6:
                             cx, cy = x + w * i, top + 0.09 + j * 0.075
-                            b.box(cx - 0.014, cy, cx + 0.014, cy + 0.034, mix(wall, (24, 16, 20), 0.65))
+                            b.box(
+                                cx - 0.014,
+                                cy,
+                                cx + 0.014,
+                                cy + 0.034,
+                                mix(wall, (24, 16, 20), 0.65),
+                            )
     hills(b, rng, 0.8, 0.03, (122, 96, 76))
     for _ in range(9):
         x, y, r = rng.random(), rng.uniform(0.82, 0.97), rng.uniform(0.025, 0.055)
         stone = b.light.land(rng.choice([(92, 78, 72), (140, 114, 92)]))
-        b.polygon([(x - r, y + r * 0.5), (x - r * 0.5, y - r * 0.5), (x + r * 0.5, y - r * 0.7), (x + r, y + r * 0.5)], stone)
+        b.polygon(
+            [
+                (x - r, y + r * 0.5),
+                (x - r * 0.5, y - r * 0.5),
+                (x + r * 0.5, y - r * 0.7),
+                (x + r, y + r * 0.5),
+            ],
+            stone,
+        )
 
 
 def mountains(b: Brush, rng: random.Random) -> None:
     """A blue range, two or three snow peaks with a light and a shady side, a meadow."""
-    for far, n, low, high, rock in ((0.55, 5, 0.38, 0.48, (104, 124, 170)), (0.1, 3, 0.2, 0.34, (98, 108, 140))):
+    for far, n, low, high, rock in (
+        (0.55, 5, 0.38, 0.48, (104, 124, 170)),
+        (0.1, 3, 0.2, 0.34, (98, 108, 140)),
+    ):
         for k in rng.sample(range(n), n):
             x, top = (k + 0.5 + rng.uniform(-0.25, 0.25)) / n, rng.uniform(low, high)
             w, bend = (0.78 - top) * rng.uniform(0.62, 0.8), rng.uniform(-0.03, 0.03)
-            b.polygon([(x - w, 0.8), (x, top), (x + w, 0.8)], b.light.wall(mix(rock, (255, 255, 255), 0.16), far))
-            b.polygon([(x, top), (x + w, 0.8), (x + bend, 0.8)], b.light.wall(mix(rock, (20, 20, 60), 0.2), far))
+            b.polygon(
+                [(x - w, 0.8), (x, top), (x + w, 0.8)],
+                b.light.wall(mix(rock, (255, 255, 255), 0.16), far),
+            )
+            b.polygon(
+                [(x, top), (x + w, 0.8), (x + bend, 0.8)],
+                b.light.wall(mix(rock, (20, 20, 60), 0.2), far),
+            )
             cap = (0.8 - top) * (0.5 if b.light.weather == "snow" else 0.32)
             dx = w * cap / (0.8 - top)
-            zig = [(x + dx * t, top + cap * h) for t, h in ((1, 1), (0.45, 0.72), (0.1, 1.05), (-0.35, 0.7), (-1, 1))]
+            zig = [
+                (x + dx * t, top + cap * h)
+                for t, h in ((1, 1), (0.45, 0.72), (0.1, 1.05), (-0.35, 0.7), (-1, 1))
+            ]
             b.polygon([(x, top), *zig], b.light.wall(SNOW, far * 0.8))
             shade = mix(SNOW, (120, 140, 200), 0.35)
-            b.polygon([(x, top), *zig[:2], (x + bend * 0.3, top + cap * 0.9)], b.light.wall(shade, far * 0.8))
+            b.polygon(
+                [(x, top), *zig[:2], (x + bend * 0.3, top + cap * 0.9)],
+                b.light.wall(shade, far * 0.8),
+            )
     hills(b, rng, 0.72, 0.03, (92, 150, 96), 0.18)
     hills(b, rng, 0.82, 0.03, (104, 172, 88))
     for _ in range(7):
@@ -112,8 +148,15 @@ def _pine(b: Brush, rng: random.Random, x: float, y: float, h: float, far: float
         tier = [(x, top), (x + w, top + h * 0.4), (x - w, top + h * 0.4)]
         b.polygon(tier, mix(green, (255, 255, 255), 0.05 * (2 - k)))
         if b.light.weather == "snow":
-            b.polygon([(x, top), (x + w * 0.62, top + h * 0.24), (x, top + h * 0.17), (x - w * 0.62, top + h * 0.24)],
-                      b.light.land(SNOW, far))  # fmt: skip
+            b.polygon(
+                [
+                    (x, top),
+                    (x + w * 0.62, top + h * 0.24),
+                    (x, top + h * 0.17),
+                    (x - w * 0.62, top + h * 0.24),
+                ],
+                b.light.land(SNOW, far),
+            )
 
 
 def forest(b: Brush, rng: random.Random) -> None:
@@ -121,7 +164,14 @@ def forest(b: Brush, rng: random.Random) -> None:
     hills(b, rng, 0.6, 0.03, (84, 140, 104), 0.5)
     for far, n, y, h in ((0.5, 13, 0.66, 0.3), (0.25, 9, 0.73, 0.42)):
         for k in range(n):
-            _pine(b, rng, (k + rng.random()) / n, y + rng.uniform(-0.02, 0.03), h * rng.uniform(0.8, 1.15), far)
+            _pine(
+                b,
+                rng,
+                (k + rng.random()) / n,
+                y + rng.uniform(-0.02, 0.03),
+                h * rng.uniform(0.8, 1.15),
+                far,
+            )
         hills(b, rng, y, 0.015, (88, 148, 92), far)
     for side in (0.02, 0.98):
         for dx in (0, 0.11):
@@ -147,7 +197,9 @@ def jungle(b: Brush, rng: random.Random) -> None:
             leaf = b.light.wall(rng.choice(greens), far)
             b.box(x - 0.012, y + dy, x + 0.012, 1, b.light.wall((92, 68, 48), far))
             b.oval(x, y + dy, r * rng.uniform(0.85, 1.15), r * 0.8, leaf)
-            b.oval(x - r * 0.2, y + dy - r * 0.25, r * 0.6, r * 0.4, mix(leaf, (220, 255, 160), 0.14))
+            b.oval(
+                x - r * 0.2, y + dy - r * 0.25, r * 0.6, r * 0.4, mix(leaf, (220, 255, 160), 0.14)
+            )
         b.polygon(wave(rng, y + 0.09, 0.03), b.light.wall(greens[2 if far > 0.3 else 0], far))
     hills(b, rng, 0.8, 0.02, (72, 138, 62))
     for _ in range(5):
@@ -172,7 +224,9 @@ def beach(b: Brush, rng: random.Random) -> None:
         gx, gy, w = rng.random(), rng.uniform(y + 0.02, y + 0.16), rng.uniform(0.03, 0.07)
         b.box(gx - w, gy, gx + w, gy + 0.009, mix(sea, b.light.sky[2], 0.75))
     shore = wave(rng, 0.75, 0.03)
-    b.polygon([(px, py - 0.025) for px, py in shore[:-2]] + shore[-2:], b.light.wall((226, 242, 246)))
+    b.polygon(
+        [(px, py - 0.025) for px, py in shore[:-2]] + shore[-2:], b.light.wall((226, 242, 246))
+    )
     b.polygon(shore, b.light.land((242, 212, 152)))
     b.polygon(wave(rng, 0.88, 0.02), b.light.land((234, 198, 132)))
     side = rng.choice((-1, 1))
@@ -193,15 +247,27 @@ def desert(b: Brush, rng: random.Random) -> None:
         sand = b.light.land((240, 190, 116), far)
         shade = b.light.land((206, 144, 88), far)
         b.box(0, y + 0.06, 1, 1, sand)
-        b.polygon([(x - w, y + 0.08), (x - w * 0.4, y + 0.03), (x, y - 0.06), (x + w, y + 0.08)], sand)
-        b.polygon([(x, y - 0.06), (x + w, y + 0.08), (x + w * 0.2, y + 0.08), (x + w * 0.14, y + 0.02)], shade)
+        b.polygon(
+            [(x - w, y + 0.08), (x - w * 0.4, y + 0.03), (x, y - 0.06), (x + w, y + 0.08)], sand
+        )
+        b.polygon(
+            [(x, y - 0.06), (x + w, y + 0.08), (x + w * 0.2, y + 0.08), (x + w * 0.14, y + 0.02)],
+            shade,
+        )
     for side in (rng.uniform(0.06, 0.16), rng.uniform(0.84, 0.94)):
         y, h = rng.uniform(0.76, 0.86), rng.uniform(0.17, 0.24)
         green = b.light.wall((70, 142, 92))
         b.box(side - 0.02, y - h, side + 0.02, y, green, 0.02)
         for s, k in ((-1, 0.55), (1, 0.4)):
             b.box(side, y - h * k, side + s * 0.06, y - h * k + 0.025, green, 0.01)
-            b.box(side + s * 0.06 - 0.0125, y - h * (k + 0.22), side + s * 0.06 + 0.0125, y - h * k + 0.025, green, 0.012)
+            b.box(
+                side + s * 0.06 - 0.0125,
+                y - h * (k + 0.22),
+                side + s * 0.06 + 0.0125,
+                y - h * k + 0.025,
+                green,
+                0.012,
+            )
 
 
 def house(b: Brush, x: float, y: float, w: float, h: float, wall, roof) -> None:
@@ -216,15 +282,28 @@ def village(b: Brush, rng: random.Random) -> None:
     """Hills, a church and a row of little houses along a lane."""
     hills(b, rng, 0.56, 0.04, (120, 166, 120), 0.5)
     hills(b, rng, 0.64, 0.03, (112, 168, 98), 0.25)
-    roofs, walls = [(196, 92, 70), (168, 82, 84), (120, 92, 100)], [(240, 226, 200), (226, 208, 190), (214, 222, 226)]
+    roofs, walls = (
+        [(196, 92, 70), (168, 82, 84), (120, 92, 100)],
+        [(240, 226, 200), (226, 208, 190), (214, 222, 226)],
+    )
     x = rng.uniform(0.15, 0.85)
     church = b.light.wall((234, 226, 214), 0.18)
     b.box(x - 0.04, 0.42, x + 0.04, 0.72, church)
-    b.polygon([(x - 0.055, 0.43), (x, 0.24), (x + 0.055, 0.43)], b.light.land((120, 110, 130), 0.15))
+    b.polygon(
+        [(x - 0.055, 0.43), (x, 0.24), (x + 0.055, 0.43)], b.light.land((120, 110, 130), 0.15)
+    )
     for far, n, y, w in ((0.25, 7, 0.7, 0.11), (0.05, 6, 0.78, 0.135)):
         for k in range(n):
             wall, roof = b.light.wall(rng.choice(walls), far), b.light.land(rng.choice(roofs), far)
-            house(b, (k + 0.5 + rng.uniform(-0.15, 0.15)) / n, y + rng.uniform(-0.01, 0.02), w, w * 0.7, wall, roof)
+            house(
+                b,
+                (k + 0.5 + rng.uniform(-0.15, 0.15)) / n,
+                y + rng.uniform(-0.01, 0.02),
+                w,
+                w * 0.7,
+                wall,
+                roof,
+            )
     hills(b, rng, 0.79, 0.008, (120, 178, 96))
     b.polygon([(0.42, 0.79), (0.52, 0.79), (0.9, 1), (0.2, 1)], b.light.land((222, 196, 150)))
 
@@ -253,12 +332,25 @@ def space(b: Brush, rng: random.Random) -> None:
         angle, d = rng.uniform(-2.5, -0.65), r * rng.uniform(0.7, 0.9)
         cx, cy = x + d * math.cos(angle), y + d * math.sin(angle)
         for _ in range(3):
-            b.oval(cx + rng.uniform(-0.06, 0.06), cy + rng.uniform(-0.01, 0.03), 0.075, 0.03, (84, 168, 96))
+            b.oval(
+                cx + rng.uniform(-0.06, 0.06),
+                cy + rng.uniform(-0.01, 0.03),
+                0.075,
+                0.03,
+                (84, 168, 96),
+            )
     for _ in range(4):
         angle, d = rng.uniform(-2.4, -0.75), r * rng.uniform(0.74, 0.93)
         w = rng.uniform(0.07, 0.13)
-        b.box(x + d * math.cos(angle) - w, y + d * math.sin(angle) - 0.012,
-              x + d * math.cos(angle) + w, y + d * math.sin(angle) + 0.012, (240, 246, 255), 0.012, 0.9)  # fmt: skip
+        b.box(
+            x + d * math.cos(angle) - w,
+            y + d * math.sin(angle) - 0.012,
+            x + d * math.cos(angle) + w,
+            y + d * math.sin(angle) + 0.012,
+            (240, 246, 255),
+            0.012,
+            0.9,
+        )
 
 
 def portrait(b: Brush, rng: random.Random) -> None:
@@ -270,8 +362,12 @@ def frame(b: Brush) -> None:
     """The gilded frame of a portrait, painted last."""
     wood, gold = b.light.thing((122, 78, 48)), b.light.thing((226, 178, 84))
     for inset, tone in ((0, wood), (0.022, gold), (0.05, wood)):
-        for edge in ((inset, inset, 1 - inset, inset + 0.028), (inset, 0.972 - inset, 1 - inset, 1 - inset),
-                     (inset, inset, inset + 0.028, 1 - inset), (0.972 - inset, inset, 1 - inset, 1 - inset)):  # fmt: skip
+        for edge in (
+            (inset, inset, 1 - inset, inset + 0.028),
+            (inset, 0.972 - inset, 1 - inset, 1 - inset),
+            (inset, inset, inset + 0.028, 1 - inset),
+            (0.972 - inset, inset, 1 - inset, 1 - inset),
+        ):
             b.box(*edge, tone)
 
 

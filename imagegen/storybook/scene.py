@@ -99,7 +99,9 @@ def details(place: str) -> tuple[str, ...]:
 
 def is_held_out(scene: Scene) -> bool:
     """Whether a scene contains a pair of values that training never shows."""
-    return any((getattr(scene, a), getattr(scene, b)) in pairs for (a, b), pairs in HELD_OUT.items())
+    return any(
+        (getattr(scene, a), getattr(scene, b)) in pairs for (a, b), pairs in HELD_OUT.items()
+    )
 
 
 def random_scene(rng: random.Random, held_out: bool | None = False) -> Scene:

@@ -18,8 +18,15 @@ DARK, PALE = (28, 24, 44), (255, 252, 240)
 class Stage:
     """Shapes around a subject's foot: x to its front, y upwards, in units of its size."""
 
-    def __init__(self, b: Brush, rng: random.Random, x: float, size: float, foot: float = 0.9) -> None:
-        self.b, self.x, self.y, self.s = b, x, foot + rng.uniform(-0.015, 0.015), size * rng.uniform(0.92, 1.08)
+    def __init__(
+        self, b: Brush, rng: random.Random, x: float, size: float, foot: float = 0.9
+    ) -> None:
+        self.b, self.x, self.y, self.s = (
+            b,
+            x,
+            foot + rng.uniform(-0.015, 0.015),
+            size * rng.uniform(0.92, 1.08),
+        )
         self.face = rng.choice((-1, 1))
 
     def at(self, u: float, v: float) -> tuple[float, float]:
@@ -63,14 +70,27 @@ def cottage(b: Brush, rng: random.Random, x: float, colour) -> None:
     roof = b.light.thing((122, 74, 58)) if b.light.weather != "snow" else b.light.thing(SNOW)
     s.box(0.2, 0.6, 0.34, 1.02, b.light.thing((150, 96, 80)))
     for k in range(3):
-        s.oval(0.3 + 0.1 * k, 1.14 + 0.13 * k, 0.07 + 0.02 * k, 0.06 + 0.02 * k, b.light.thing((236, 236, 240)), 0.75)
+        s.oval(
+            0.3 + 0.1 * k,
+            1.14 + 0.13 * k,
+            0.07 + 0.02 * k,
+            0.06 + 0.02 * k,
+            b.light.thing((236, 236, 240)),
+            0.75,
+        )
     s.box(-0.5, 0, 0.5, 0.52, colour)
     s.box(0.22, 0, 0.5, 0.52, _shade(colour, 0.14))
     s.polygon([(-0.64, 0.48), (-0.36, 0.92), (0.36, 0.92), (0.64, 0.48)], roof)
     s.polygon([(-0.64, 0.48), (-0.6, 0.54), (0.6, 0.54), (0.64, 0.48)], _shade(roof))
     s.box(-0.1, 0, 0.12, 0.36, b.light.thing((104, 66, 46)), 0.04)
     for u in (-0.32, 0.33):
-        s.box(u - 0.11, 0.16, u + 0.11, 0.38, PALE if not b.light.dark else b.light.thing((120, 84, 60)))
+        s.box(
+            u - 0.11,
+            0.16,
+            u + 0.11,
+            0.38,
+            PALE if not b.light.dark else b.light.thing((120, 84, 60)),
+        )
         s.box(u - 0.08, 0.19, u + 0.08, 0.35, _lit(b))
 
 
@@ -78,7 +98,10 @@ def castle(b: Brush, rng: random.Random, x: float, colour) -> None:
     """A keep between two round towers with pointed roofs and flags."""
     s = Stage(b, rng, x, 0.56)
     s.shadow(0.56)
-    dark, roof = _shade(colour, 0.16), b.light.thing((70, 74, 104)) if b.light.weather != "snow" else b.light.thing(SNOW)
+    dark, roof = (
+        _shade(colour, 0.16),
+        b.light.thing((70, 74, 104)) if b.light.weather != "snow" else b.light.thing(SNOW),
+    )
     s.box(-0.34, 0, 0.34, 0.52, colour)
     for k in range(5):
         s.box(-0.34 + 0.145 * k, 0.5, -0.25 + 0.145 * k, 0.6, colour)
@@ -103,9 +126,17 @@ def lighthouse(b: Brush, rng: random.Random, x: float, colour) -> None:
 
     if b.light.time in ("night", "sunset"):
         for side in (-1, 1):
-            b.polygon([s.at(0, 0.97), s.at(side * 1.0, 1.1), s.at(side * 1.0, 0.84)], (255, 238, 150), 0.35)
+            b.polygon(
+                [s.at(0, 0.97), s.at(side * 1.0, 1.1), s.at(side * 1.0, 0.84)],
+                (255, 238, 150),
+                0.35,
+            )
     s.polygon([(-0.19, 0), (-half(0.86), 0.86), (half(0.86), 0.86), (0.19, 0)], colour)
-    band = b.light.thing((250, 246, 236)) if colour[2] < 190 or colour[0] < 160 else b.light.thing((120, 124, 140))
+    band = (
+        b.light.thing((250, 246, 236))
+        if colour[2] < 190 or colour[0] < 160
+        else b.light.thing((120, 124, 140))
+    )
     for v in (0.2, 0.54):
         top = v + 0.15
         s.polygon([(-half(v), v), (-half(top), top), (half(top), top), (half(v), v)], band)
@@ -123,7 +154,13 @@ def tree(b: Brush, rng: random.Random, x: float, colour) -> None:
     trunk = b.light.thing((116, 78, 54))
     s.polygon([(-0.1, 0), (-0.05, 0.5), (0.05, 0.5), (0.1, 0)], trunk)
     s.line([(0, 0.34), (0.18, 0.56)], trunk, 0.05)
-    tufts = [(-0.26, 0.62, 0.22), (0.27, 0.6, 0.22), (-0.13, 0.86, 0.22), (0.16, 0.86, 0.21), (0, 0.7, 0.24)]
+    tufts = [
+        (-0.26, 0.62, 0.22),
+        (0.27, 0.6, 0.22),
+        (-0.13, 0.86, 0.22),
+        (0.16, 0.86, 0.21),
+        (0, 0.7, 0.24),
+    ]
     for u, v, r in tufts:
         s.oval(u + rng.uniform(-0.02, 0.02), v - 0.03, r, r * 0.95, _shade(colour, 0.2))
     for u, v, r in tufts:
@@ -145,8 +182,12 @@ def boat(b: Brush, rng: random.Random, x: float, colour) -> None:
     s.line([(0, 0.1), (0, 1.08)], b.light.thing((96, 64, 44)), 0.045)
     s.polygon([(0.04, 1.04), (0.04, 0.24), (0.5, 0.24)], colour)
     s.polygon([(-0.05, 0.9), (-0.05, 0.24), (-0.36, 0.24)], _shade(colour, 0.15))
-    s.polygon([(-0.5, 0.19), (0.6, 0.19), (0.38, -0.04), (-0.36, -0.04)], b.light.thing((112, 66, 46)))
-    s.polygon([(-0.5, 0.19), (0.6, 0.19), (0.57, 0.13), (-0.47, 0.13)], b.light.thing((236, 214, 176)))
+    s.polygon(
+        [(-0.5, 0.19), (0.6, 0.19), (0.38, -0.04), (-0.36, -0.04)], b.light.thing((112, 66, 46))
+    )
+    s.polygon(
+        [(-0.5, 0.19), (0.6, 0.19), (0.57, 0.13), (-0.47, 0.13)], b.light.thing((236, 214, 176))
+    )
 
 
 def cat(b: Brush, rng: random.Random, x: float, colour) -> None:
@@ -168,17 +209,31 @@ def cat(b: Brush, rng: random.Random, x: float, colour) -> None:
 def _cat_head(s: Stage, u: float, v: float, r: float, colour) -> None:
     dark, light = _shade(colour, 0.2), s.b.light
     for side in (-1, 1):
-        ear = [(u + side * r * 0.95, v + r * 0.2), (u + side * r * 0.86, v + r * 1.35), (u + side * r * 0.12, v + r * 0.7)]
+        ear = [
+            (u + side * r * 0.95, v + r * 0.2),
+            (u + side * r * 0.86, v + r * 1.35),
+            (u + side * r * 0.12, v + r * 0.7),
+        ]
         s.polygon(ear, colour)
-        s.polygon([(p * 0.55 + (u + side * r * 0.62) * 0.45, q * 0.55 + (v + r * 0.72) * 0.45) for p, q in ear],
-                  light.thing((240, 160, 160)))  # fmt: skip
+        s.polygon(
+            [
+                (p * 0.55 + (u + side * r * 0.62) * 0.45, q * 0.55 + (v + r * 0.72) * 0.45)
+                for p, q in ear
+            ],
+            light.thing((240, 160, 160)),
+        )
     s.oval(u, v, r * 1.08, r * 0.92, colour)
     s.oval(u, v - r * 0.36, r * 0.5, r * 0.34, mix(colour, PALE, 0.6))
     for side in (-1, 1):
         s.oval(u + side * r * 0.44, v + r * 0.12, r * 0.24, r * 0.27, (250, 236, 130))
         s.oval(u + side * r * 0.42, v + r * 0.12, r * 0.12, r * 0.24, DARK)
-        s.line([(u + side * r * 0.5, v - r * 0.34), (u + side * r * 1.2, v - r * 0.26)], dark, r * 0.07)
-    s.polygon([(u - r * 0.13, v - r * 0.12), (u + r * 0.13, v - r * 0.12), (u, v - r * 0.3)], light.thing((226, 110, 120)))
+        s.line(
+            [(u + side * r * 0.5, v - r * 0.34), (u + side * r * 1.2, v - r * 0.26)], dark, r * 0.07
+        )
+    s.polygon(
+        [(u - r * 0.13, v - r * 0.12), (u + r * 0.13, v - r * 0.12), (u, v - r * 0.3)],
+        light.thing((226, 110, 120)),
+    )
 
 
 def robot(b: Brush, rng: random.Random, x: float, colour) -> None:
@@ -191,7 +246,15 @@ def robot(b: Brush, rng: random.Random, x: float, colour) -> None:
         s.box(u - 0.11, 0, u + 0.11, 0.08, _shade(metal, 0.4), 0.03)
     for side in (-1, 1):
         up = side * s.face > 0
-        s.line([(side * 0.3, 0.52), (side * 0.44, 0.4 if not up else 0.62), (side * 0.42, 0.24 if not up else 0.8)], metal, 0.1)
+        s.line(
+            [
+                (side * 0.3, 0.52),
+                (side * 0.44, 0.4 if not up else 0.62),
+                (side * 0.42, 0.24 if not up else 0.8),
+            ],
+            metal,
+            0.1,
+        )
         s.oval(side * 0.42, 0.22 if not up else 0.83, 0.075, 0.075, _shade(metal, 0.35))
     s.box(-0.3, 0.22, 0.3, 0.62, colour, 0.06)
     s.box(0.14, 0.22, 0.3, 0.62, _shade(colour, 0.16), 0.06)
@@ -207,7 +270,14 @@ def _robot_head(s: Stage, u: float, v: float, r: float, colour) -> None:
     s.line([(u, v + r * 0.7), (u, v + r * 1.35)], metal, r * 0.14)
     s.oval(u, v + r * 1.4, r * 0.2, r * 0.2, (255, 110, 90))
     for side in (-1, 1):
-        s.box(u + side * r * 1.0, v - r * 0.25, u + side * r * 1.22, v + r * 0.25, _shade(metal, 0.25), r * 0.08)
+        s.box(
+            u + side * r * 1.0,
+            v - r * 0.25,
+            u + side * r * 1.22,
+            v + r * 0.25,
+            _shade(metal, 0.25),
+            r * 0.08,
+        )
     s.box(u - r * 1.05, v - r * 0.72, u + r * 1.05, v + r * 0.78, colour, r * 0.3)
     s.box(u - r * 0.82, v - r * 0.28, u + r * 0.82, v + r * 0.5, DARK, r * 0.22)
     for side in (-1, 1):
@@ -229,8 +299,14 @@ def knight(b: Brush, rng: random.Random, x: float, colour) -> None:
     s.polygon([(-0.26, 0.18), (-0.2, 0.66), (0.2, 0.66), (0.26, 0.18)], colour)
     s.polygon([(0.05, 0.18), (0.08, 0.66), (0.2, 0.66), (0.26, 0.18)], _shade(colour, 0.18))
     s.box(-0.235, 0.34, 0.235, 0.4, b.light.thing((96, 66, 48)))
-    s.polygon([(-0.48, 0.58), (-0.12, 0.58), (-0.12, 0.36), (-0.3, 0.14), (-0.48, 0.36)], b.light.thing((226, 200, 120)))
-    s.polygon([(-0.44, 0.54), (-0.16, 0.54), (-0.16, 0.37), (-0.3, 0.2), (-0.44, 0.37)], _shade(colour, 0.08))
+    s.polygon(
+        [(-0.48, 0.58), (-0.12, 0.58), (-0.12, 0.36), (-0.3, 0.14), (-0.48, 0.36)],
+        b.light.thing((226, 200, 120)),
+    )
+    s.polygon(
+        [(-0.44, 0.54), (-0.16, 0.54), (-0.16, 0.37), (-0.3, 0.2), (-0.44, 0.37)],
+        _shade(colour, 0.08),
+    )
     _helmet(s, 0, 0.8, 0.18, colour)
 
 
@@ -238,7 +314,10 @@ def _helmet(s: Stage, u: float, v: float, r: float, colour) -> None:
     steel = s.b.light.thing((172, 180, 198))
     for k, share in ((6, 0.2), (5, 0.1), (4, 0.2), (3, 0.1), (2, 0.0), (1, 0.1), (0, 0.0)):
         angle = 1.35 + 0.29 * k
-        feather = (u - r * 0.15 + r * 1.25 * math.cos(angle), v + r * 0.25 + r * 1.25 * math.sin(angle))
+        feather = (
+            u - r * 0.15 + r * 1.25 * math.cos(angle),
+            v + r * 0.25 + r * 1.25 * math.sin(angle),
+        )
         s.oval(*feather, r * 0.42, r * 0.42, _shade(colour, share))
     s.oval(u, v + r * 0.2, r * 1.02, r * 0.92, steel)
     s.box(u - r * 1.02, v - r * 0.85, u + r * 1.02, v + r * 0.2, steel, r * 0.25)
@@ -254,7 +333,16 @@ def dragon(b: Brush, rng: random.Random, x: float, colour) -> None:
     s = Stage(b, rng, x, 0.46, foot=rng.uniform(0.54, 0.64))
     dark, belly = _shade(colour, 0.28), mix(colour, (255, 232, 170), 0.55)
     beat = rng.uniform(-0.1, 0.1)
-    s.polygon([(-0.02, 0.3), (0.2, 0.98 + beat), (-0.16, 0.86 + beat), (-0.36, 0.92 + beat), (-0.34, 0.3)], _shade(colour, 0.4))
+    s.polygon(
+        [
+            (-0.02, 0.3),
+            (0.2, 0.98 + beat),
+            (-0.16, 0.86 + beat),
+            (-0.36, 0.92 + beat),
+            (-0.34, 0.3),
+        ],
+        _shade(colour, 0.4),
+    )
     s.line([(-0.3, 0.16), (-0.52, 0.06), (-0.72, 0.16), (-0.86, 0.34)], colour, 0.11)
     s.polygon([(-0.78, 0.32), (-0.98, 0.36), (-0.86, 0.56), (-0.76, 0.42)], dark)
     s.line([(0.26, 0.22), (0.44, 0.34), (0.5, 0.54)], colour, 0.16)
@@ -262,9 +350,28 @@ def dragon(b: Brush, rng: random.Random, x: float, colour) -> None:
     s.oval(0.04, 0.11, 0.28, 0.1, belly)
     for u in (-0.14, 0.14):
         s.line([(u, 0.06), (u - 0.05, -0.08)], dark, 0.07)
-    s.polygon([(0.08, 0.26), (-0.04, 1.02 + beat), (-0.26, 0.78 + beat), (-0.46, 0.82 + beat), (-0.56, 0.58 + beat),
-               (-0.72, 0.54 + beat), (-0.24, 0.22)], dark)  # fmt: skip
-    s.polygon([(0.03, 0.3), (-0.06, 0.92 + beat), (-0.24, 0.7 + beat), (-0.42, 0.74 + beat), (-0.22, 0.28)], mix(colour, PALE, 0.2))
+    s.polygon(
+        [
+            (0.08, 0.26),
+            (-0.04, 1.02 + beat),
+            (-0.26, 0.78 + beat),
+            (-0.46, 0.82 + beat),
+            (-0.56, 0.58 + beat),
+            (-0.72, 0.54 + beat),
+            (-0.24, 0.22),
+        ],
+        dark,
+    )
+    s.polygon(
+        [
+            (0.03, 0.3),
+            (-0.06, 0.92 + beat),
+            (-0.24, 0.7 + beat),
+            (-0.42, 0.74 + beat),
+            (-0.22, 0.28),
+        ],
+        mix(colour, PALE, 0.2),
+    )
     s.oval(0.56, 0.62, 0.16, 0.12, colour)
     s.polygon([(0.58, 0.7), (0.84, 0.62), (0.82, 0.53), (0.56, 0.51)], colour)
     s.polygon([(0.46, 0.68), (0.36, 0.86), (0.54, 0.72)], belly)
@@ -277,11 +384,23 @@ def waterfall(b: Brush, rng: random.Random, x: float, colour) -> None:
     """A cliff from which white water falls into a pool."""
     s = Stage(b, rng, x, 0.6, foot=0.88)
     rock, water = b.light.land((112, 104, 104)), b.light.thing((140, 206, 240))
-    cliff = [(-0.62, 0), (-0.52, 0.7), (-0.42, 1.02), (-0.1, 1.06), (0.16, 1.04), (0.44, 1.0), (0.5, 0.62), (0.64, 0)]
+    cliff = [
+        (-0.62, 0),
+        (-0.52, 0.7),
+        (-0.42, 1.02),
+        (-0.1, 1.06),
+        (0.16, 1.04),
+        (0.44, 1.0),
+        (0.5, 0.62),
+        (0.64, 0),
+    ]
     s.polygon(cliff, rock)
     for _ in range(7):
         u, v, r = rng.uniform(-0.42, 0.42), rng.uniform(0.1, 0.85), rng.uniform(0.05, 0.1)
-        s.polygon([(u - r, v), (u, v + r), (u + r, v + r * 0.3), (u + r * 0.4, v - r * 0.5)], mix(rock, DARK, 0.2))
+        s.polygon(
+            [(u - r, v), (u, v + r), (u + r, v + r * 0.3), (u + r * 0.4, v - r * 0.5)],
+            mix(rock, DARK, 0.2),
+        )
     s.oval(-0.3, 1.02, 0.22, 0.07, b.light.land((74, 146, 80)))
     s.oval(0.32, 1.0, 0.2, 0.07, b.light.land((60, 130, 76)))
     b.oval(s.x, s.y + 0.02, 0.4, 0.075, b.light.thing((64, 150, 204)))
@@ -313,7 +432,9 @@ def space_station(b: Brush, rng: random.Random, x: float, colour) -> None:
     s.oval(0, 0.3, 0.09, 0.09, (255, 216, 120))
     for k in range(8):
         angle = k * math.pi / 4 + tilt
-        s.oval(0.395 * math.cos(angle), 0.3 + 0.395 * math.sin(angle), 0.035, 0.035, (255, 222, 130))
+        s.oval(
+            0.395 * math.cos(angle), 0.3 + 0.395 * math.sin(angle), 0.035, 0.035, (255, 222, 130)
+        )
 
 
 def portrait_of_cat(b: Brush, rng: random.Random, x: float, colour) -> None:

@@ -1,0 +1,120 @@
+"""Does the picture show what the prompt asked for? A number, with its uncertainty.
+
+`storybook-oracle` is a classifier that was trained on freshly drawn pictures, never on
+generated ones, and reads the six factors of a picture back:
+
+    fidelity = share of pictures in which every factor that the prompt names is right
+
+The oracle's own accuracy on drawn pictures is the ceiling of that number. Built in chapter 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from PIL import Image
+from torch import Tensor, nn
+
+from imagegen.models import model_folder
+from imagegen.storybook.caption import read
+from imagegen.storybook.scene import FACTORS, VALUES
+
+SIZE = 128
+
+
+class Oracle(nn.Module, PyTorchModelHubMixin):
+    """A small convolutional classifier with one output layer for each factor of a scene."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        sizes = [3, width, 2 * width, 3 * width, 4 * width, 6 * width]
+        blocks = []
+        for inner, outer in zip(sizes[:-1], sizes[1:], strict=True):
+            blocks += [
+                nn.Conv2d(inner, outer, 3, stride=2, padding=1),
+                nn.BatchNorm2d(outer),
+                nn.ReLU(),
+            ]
+            blocks += [nn.Conv2d(outer, outer, 3, padding=1), nn.BatchNorm2d(outer), nn.ReLU()]
+        self.body = nn.Sequential(*blocks)
+        self.heads = nn.ModuleDict({f: nn.Linear(2 * sizes[-1], len(VALUES[f])) for f in FACTORS})
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pictures (n, 3, 128, 128) in -1..1 -> (n, 12 width): mean and peak of each map."""
+        maps = self.body(x)
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Pictures (n, 3, 128, 128) in -1..1 -> each factor's scores (n, number of values)."""
+        features = self.features(x)
+        return {f: head(features) for f, head in self.heads.items()}
+
+
+@cache
+def oracle() -> Oracle:
+    """The trained oracle, loaded once."""
+    return Oracle.from_pretrained(model_folder("storybook-oracle")).eval()
+
+
+def read_factors(images: Sequence[Image.Image]) -> list[dict[str, str]]:
+    """What the oracle sees in each picture: {"place": "beach", "time": "sunset", ...}."""
+    seen: list[dict[str, str]] = []
+    for start in range(0, len(images), 64):
+        x = as_tensor(images[start : start + 64])
+        with torch.inference_mode():
+            best = {f: scores.argmax(1).tolist() for f, scores in oracle()(x).items()}
+        seen += [{f: VALUES[f][best[f][i]] for f in FACTORS} for i in range(len(x))]
+    return seen
+
+
+def features(images: Sequence[Image.Image]) -> Tensor:
+    """The oracle's features of pictures, (n, 192), in which distances are measured."""
+    parts = [as_tensor(images[i : i + 64]) for i in range(0, len(images), 64)]
+    with torch.inference_mode():
+        return torch.cat([oracle().features(x) for x in parts])
+
+
+def matches(images: Sequence[Image.Image], prompts: Sequence[str]) -> list[bool]:
+    """For each picture, whether every factor that its prompt names is seen in it.
+
+    Raises ValueError if the lists differ in length or a prompt names nothing that can be read.
+    """
+    if len(images) != len(prompts):
+        raise ValueError(f"{len(images)} pictures need as many prompts, got {len(prompts)}.")
+    named = [read(prompt) for prompt in prompts]
+    for prompt, factors in zip(prompts, named, strict=True):
+        if not factors:
+            raise ValueError(f"{prompt!r} names nothing that the oracle can read.")
+    seen = read_factors(images)
+    return [all(s[f] == v for f, v in n.items()) for s, n in zip(seen, named, strict=True)]
+
+
+def fidelity(images: Sequence[Image.Image], prompts: Sequence[str]) -> tuple[float, float, float]:
+    """Share of pictures that match their prompts with its 95 % interval: (share, low, high)."""
+    right = sum(matches(images, prompts))
+    return right / len(images), *wilson(right, len(images))
+
+
+def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The Wilson score interval of a share, 95 % for z = 1.96 (E. B. Wilson 1927).
+
+    Unlike p +- z sqrt(p (1 - p) / n) it stays within 0..1 and has a width at 0 and n successes.
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"a share needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
+    p = successes / n
+    middle = p + z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def as_tensor(images: Sequence[Image.Image]) -> Tensor:
+    """Pictures as (n, 3, 128, 128) in -1..1; other sizes are resized first."""
+    sized = [i.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC) for i in images]
+    pixels = np.stack([np.asarray(i) for i in sized])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1

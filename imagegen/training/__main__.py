@@ -1,0 +1,149 @@
+"""`python -m imagegen.training [oracle|vae|text-to-image|export|measure] [--preset cpu|gpu]`
+
+Trains what is asked for, or everything in this order, and writes assets/models. A run that was
+stopped goes on where it was; the state lies in checkpoints/. `accelerate launch -m
+imagegen.training` uses every GPU there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+from imagegen.measure import Oracle
+from imagegen.training import evaluate, oracle, text_to_image, vae
+from imagegen.training.data import pictures
+from imagegen.training.loop import fit, load_average
+
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / "checkpoints"
+MODELS = ROOT / "assets" / "models"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much to train: `cpu` takes hours on two cores, `gpu` minutes on a large GPU."""
+
+    pictures: int
+    oracle_steps: int
+    vae_steps: int
+    decoder_steps: int
+    vae_batch: int
+    steps: int
+    batch: int
+    rate: float
+
+
+PRESETS = {
+    "cpu": Preset(60_000, 3_000, 4_000, 4_000, 16, 12_000, 64, 8e-4),
+    "gpu": Preset(200_000, 6_000, 20_000, 10_000, 64, 40_000, 256, 1e-3),
+}
+# Seeds of the data sets: training, checking while training, the oracle's own.
+TRAIN, CHECK, ORACLE_TRAIN, ORACLE_CHECK = 1, 2, 5, 6
+
+
+def train_oracle(preset: Preset) -> None:
+    """Train the classifier and write assets/models/storybook-oracle."""
+    model = oracle.Oracle()
+    batches = oracle.batches(preset.pictures // 5, ORACLE_TRAIN, STATE / "data", 64)
+    fit(oracle.Loss(model), batches, STATE / "oracle", preset.oracle_steps, rate=2e-3)
+    model.eval().save_pretrained(MODELS / "storybook-oracle")
+
+
+def train_vae(preset: Preset) -> None:
+    """Train the autoencoder, then its decoder alone while the latents stay what they are."""
+    model = vae.build()
+    batches = vae.batches(preset.pictures // 3, TRAIN, STATE / "data", preset.vae_batch)
+    fit(vae.Loss(model), batches, STATE / "vae", preset.vae_steps)
+    model.save_pretrained(STATE / "vae")
+    model.encoder.requires_grad_(False)
+    model.quant_conv.requires_grad_(False)
+    fit(vae.Loss(model), batches, STATE / "decoder", preset.decoder_steps, rate=5e-4)
+    model.save_pretrained(STATE / "decoder")
+
+
+def latents(preset: Preset) -> tuple[torch.Tensor, float]:
+    """The latents of the training pictures and the factor that gives them unit variance."""
+    encoder = AutoencoderKL.from_pretrained(STATE / "vae").eval()
+    data = text_to_image.latents(encoder, preset.pictures, TRAIN, STATE / "data")
+    return data, 1 / float(data[:2000].astype("float32").std())
+
+
+def train_text_to_image(preset: Preset) -> None:
+    """Train the text encoder and the U-Net on the latents."""
+    tokenizer = text_to_image.build_tokenizer(STATE / "tokenizer")
+    data, scale = latents(preset)
+    batches = text_to_image.batches(data, scale, tokenizer, TRAIN, preset.batch)
+    loss = text_to_image.Loss(*text_to_image.build(tokenizer))
+    fit(loss, batches, STATE / "text-to-image", preset.steps, preset.rate)
+
+
+def export(preset: Preset) -> None:
+    """Write assets/models/storybook-sd from the newest states, also of unfinished runs."""
+    tokenizer = text_to_image.build_tokenizer(STATE / "tokenizer")
+    text_encoder, unet = text_to_image.build(tokenizer)
+    step = load_average(text_to_image.Loss(text_encoder, unet), STATE / "text-to-image")
+    text_to_image.forget_unused(text_encoder, tokenizer)
+    autoencoder = AutoencoderKL.from_pretrained(STATE / "vae")
+    if (STATE / "decoder" / "state.pt").exists():
+        load_average(vae.Loss(autoencoder), STATE / "decoder")
+    autoencoder.register_to_config(scaling_factor=latents(preset)[1])
+    pipe = StableDiffusionPipeline(
+        vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
+        scheduler=DPMSolverMultistepScheduler(**text_to_image.SCHEDULE),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    folder = MODELS / "storybook-sd"
+    pipe.to(memory_format=torch.contiguous_format).to(torch.float16).save_pretrained(folder)
+    for name in ("vae", "decoder", "text-to-image", "oracle"):
+        if (STATE / name / "log.csv").exists():
+            shutil.copy(STATE / name / "log.csv", folder / f"training-{name}.csv")
+    print(f"{folder}: step {step}")
+
+
+def measure(preset: Preset) -> None:
+    """Measure what was exported and write it beside the weights."""
+    held_out = pictures(500, CHECK, STATE / "data")
+    fresh = pictures(1000, ORACLE_CHECK, STATE / "data", held_out=None)
+    labels = oracle.labels(list(range(1000)), ORACLE_CHECK)
+    reader = Oracle.from_pretrained(MODELS / "storybook-oracle").eval()
+    autoencoder = AutoencoderKL.from_pretrained(MODELS / "storybook-sd" / "vae").eval()
+    metrics = {
+        "oracle_accuracy": oracle.accuracy(reader, fresh, labels),
+        "oracle_accuracy_after_autoencoder": oracle.accuracy(
+            reader, vae.reconstruct(autoencoder, fresh), labels
+        ),
+        "autoencoder_psnr_db": vae.psnr(autoencoder, held_out),
+        **evaluate.text_to_image(n=500),
+    }
+    path = MODELS / "storybook-sd" / "metrics.json"
+    path.write_text(json.dumps(metrics, indent=1) + "\n")
+    print(path.read_text())
+
+
+STAGES = {
+    "oracle": train_oracle, "vae": train_vae, "text-to-image": train_text_to_image,
+    "export": export, "measure": measure,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Parse the command line and run the stages asked for."""
+    parser = argparse.ArgumentParser(prog="python -m imagegen.training", description=__doc__)
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="default: all of them")
+    default = "gpu" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--preset", choices=PRESETS, default=default)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    for stage in args.stages or STAGES:
+        STAGES[stage](PRESETS[args.preset])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""One training loop for all models: AdamW, warm-up, constant rate, linear cool-down, EMA.
+
+A batch is a function of the step number, so a run that was stopped goes on exactly where it
+was. Everything goes through accelerate: one process by default, `accelerate launch` for more.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """Random numbers that belong to one step of one run (and one process of it)."""
+    rank = int(os.environ.get("RANK", 0))
+    return torch.Generator().manual_seed(seed * 1_000_003 + step * 101 + rank)
+
+
+def fit(
+    loss: nn.Module,
+    batch: Callable[[int], tuple[Tensor, ...]],
+    folder: Path,
+    steps: int,
+    rate: float = 1e-3,
+    cooldown: float = 0.3,
+    decay: float = 0.999,
+    save_seconds: float = 240,
+    precision: str = "bf16",
+) -> None:
+    """Minimise `loss(*batch(step))` for `steps` steps and leave the averaged weights in `loss`.
+
+    loss: a module whose forward returns the scalar to minimise; all its parameters that
+    require a gradient are trained. cooldown: the last share of the steps, in which the rate
+    falls to zero. State is kept in folder/state.pt, the log in folder/log.csv.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator(mixed_precision=precision)
+    weights = [p for p in loss.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+    )
+    average = EMAModel(weights, decay=decay, use_ema_warmup=True, inv_gamma=1, power=0.75)
+    first, state_file = 0, folder / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, map_location="cpu", weights_only=True)
+        loss.load_state_dict(state["loss"])
+        optimizer.load_state_dict(state["optimizer"])
+        average.load_state_dict(state["average"])
+        first = state["step"]
+    average.to(accelerator.device)
+    model, optimizer = accelerator.prepare(loss, optimizer)
+    model.train()
+
+    def save(step: int) -> None:
+        if accelerator.is_main_process:
+            state = {
+                "loss": loss.state_dict(), "optimizer": optimizer.state_dict(),
+                "average": average.state_dict(), "step": step,
+            }  # fmt: skip
+            torch.save(state, state_file.with_suffix(".new"))
+            state_file.with_suffix(".new").replace(state_file)  # a stop in between loses nothing
+
+    saved = logged = time.time()
+    total, count = 0.0, 0
+    for step in range(first, steps):
+        scale = min(1, (step + 1) / 200, (steps - step) / max(1, cooldown * steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * scale
+        value = model(*(x.to(accelerator.device) for x in batch(step)))
+        accelerator.backward(value)
+        accelerator.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.step(weights)
+        total, count = total + value.item(), count + 1
+        if (step + 1) % 50 == 0 and accelerator.is_main_process:
+            row = [
+                step + 1,
+                f"{total / count:.5f}",
+                f"{rate * scale:.2e}",
+                f"{(time.time() - logged) / count:.3f}",
+            ]
+            new = not (folder / "log.csv").exists()
+            with (folder / "log.csv").open("a", newline="") as file:
+                csv.writer(file).writerows(
+                    [["step", "loss", "rate", "seconds_per_step"], row] if new else [row]
+                )
+            print(f"{folder.name}: step {row[0]}, loss {row[1]}, {row[3]} s a step", flush=True)
+            total, count, logged = 0.0, 0, time.time()
+        if time.time() - saved > save_seconds:
+            save(step + 1)
+            saved = time.time()
+    if steps > first:
+        save(steps)
+    average.copy_to(weights)
+
+
+def load_average(loss: nn.Module, folder: Path) -> int:
+    """Put an unfinished run's averaged weights into `loss`; return the step it had reached."""
+    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    loss.load_state_dict(state["loss"])
+    weights = [p for p in loss.parameters() if p.requires_grad]
+    average = EMAModel(weights)
+    average.load_state_dict(state["average"])
+    average.copy_to(weights)
+    return state["step"]

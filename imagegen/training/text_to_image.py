@@ -1,0 +1,154 @@
+"""The text encoder and the U-Net of storybook-sd, trained together on latents of pictures.
+
+    xt = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps
+    v  = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0
+    loss = |v - v_hat(xt, t, text)|^2
+
+The schedule is rescaled to zero terminal SNR (Lin et al. 2024), so that the last step is
+pure noise and nights can be dark; eps cannot be predicted there, v can.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from imagegen.storybook import caption, vocabulary
+from imagegen.training.data import pictures, scene, to_tensor
+from imagegen.training.loop import generator
+
+LENGTH = 32  # tokens a prompt may have; the longest caption needs fewer
+SCHEDULE = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction", "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+}  # fmt: skip
+
+
+def build_tokenizer(folder: Path) -> CLIPTokenizer:
+    """A CLIP tokenizer to which each word of the captions is one token; others fall into pieces."""
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
+    letters = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
+    )
+    bpe.train_from_iterator(vocabulary(), trainer)
+    learned = json.loads(bpe.to_str())["model"]
+    merges = [tuple(m) for m in learned["merges"]]
+    tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
+    tokens = list(dict.fromkeys([*tokens, *("".join(m) for m in merges)]))
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    return CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH,
+        unk_token="<|endoftext|>", pad_token="<|endoftext|>",
+    )  # fmt: skip
+
+
+def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    """The untrained text encoder and U-Net."""
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=128, intermediate_size=512, num_hidden_layers=3,
+            num_attention_heads=4, max_position_embeddings=LENGTH, projection_dim=128,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=8, out_channels=8, layers_per_block=1,
+        block_out_channels=(64, 128, 192), norm_num_groups=16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=128, attention_head_dim=4,
+    )  # fmt: skip
+    return text_encoder, unet
+
+
+class Loss(nn.Module):
+    """The v-prediction loss of latents (n, 8, 16, 16) under token ids (n, 32)."""
+
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+        self.unet = unet.to(memory_format=torch.channels_last)
+        if not torch.cuda.is_available():  # the fused attention has a slow backward pass on CPUs
+            self.unet.set_attn_processor(AttnProcessor())
+        self.register_buffer(
+            "alpha_bar", DDIMScheduler(**SCHEDULE).alphas_cumprod, persistent=False
+        )
+
+    def forward(self, x0: Tensor, eps: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+        """The mean squared error of v_hat."""
+        signal = self.alpha_bar[t].sqrt()[:, None, None, None]
+        noise = (1 - self.alpha_bar[t]).sqrt()[:, None, None, None]
+        xt = (signal * x0 + noise * eps).to(memory_format=torch.channels_last)
+        text = self.text_encoder(tokens).last_hidden_state
+        v_hat = self.unet(xt, t, encoder_hidden_states=text).sample
+        return (v_hat.float() - (signal * eps - noise * x0)).square().mean()
+
+
+@torch.inference_mode()
+def latents(vae: AutoencoderKL, n: int, seed: int, folder: Path) -> np.ndarray:
+    """Mean latents of n pictures, float16 (n, 8, 16, 16), unscaled; read from disk if there."""
+    path = folder / f"latents-{seed}.f16"
+    picture_bytes = 8 * 16 * 16 * 2
+    have = path.stat().st_size // picture_bytes if path.exists() else 0
+    if have < n:
+        data = pictures(n, seed, folder)
+        vae = vae.to(memory_format=torch.channels_last)
+        with path.open("ab") as file, torch.autocast(vae.device.type, torch.bfloat16):
+            file.truncate(have * picture_bytes)
+            for start in range(have, n, 32):
+                x = to_tensor(data[start : start + 32]).to(vae.device)
+                z = vae.encode(x.to(memory_format=torch.channels_last)).latent_dist.mode()
+                file.write(z.contiguous().half().cpu().numpy().tobytes())
+    return np.memmap(path, np.float16, "r", shape=(n, 8, 16, 16))
+
+
+def some_caption(index: int, seed: int, rng: random.Random) -> str:
+    """A caption for training: half name all factors, most others a part, a tenth nothing."""
+    kind = rng.random()
+    if kind < 0.1:
+        return ""  # what guidance compares with
+    return caption(scene(index, seed), rng, keep=1 if kind < 0.6 else rng.uniform(0.3, 0.9))
+
+
+def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int, batch_size: int):
+    """A function from the step number to (x0, eps, t, tokens)."""
+
+    def batch(step: int) -> tuple[Tensor, ...]:
+        g = generator(seed, step)
+        rows = torch.randint(len(data), (batch_size,), generator=g).tolist()
+        rng = random.Random(f"{seed}/{step}/{rows[0]}")
+        x0 = torch.from_numpy(data[rows].astype(np.float32)) * scale
+        eps = torch.randn(x0.shape, generator=g)
+        t = torch.randint(1000, (batch_size,), generator=g)
+        texts = [some_caption(i, seed, rng) for i in rows]
+        tokens = tokenizer(
+            texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
+        )
+        return x0, eps, t, tokens.input_ids
+
+    return batch
+
+
+def forget_unused(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
+    """Zero the embeddings of tokens that no caption contains: they never learned anything."""
+    used = set(tokenizer(" ".join(vocabulary())).input_ids) | {tokenizer.bos_token_id}
+    table = text_encoder.get_input_embeddings().weight
+    unused = [i for i in range(len(table)) if i not in used]
+    with torch.no_grad():
+        table[unused] = 0
