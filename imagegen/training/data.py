@@ -44,4 +44,4 @@ def pictures(n: int, seed: int, folder: Path, held_out: bool | None = False) -> 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:
     """Pixels (n, height, width, 3) of 0..255 as floats (n, 3, height, width) in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -147,7 +147,7 @@ def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int,
 
 def forget_unused(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
     """Zero the embeddings of tokens that no caption contains: they never learned anything."""
-    used = set(tokenizer(" ".join(vocabulary())).input_ids) | {tokenizer.bos_token_id}
+    used = {i for ids in tokenizer(vocabulary()).input_ids for i in ids}
     table = text_encoder.get_input_embeddings().weight
     unused = [i for i in range(len(table)) if i not in used]
     with torch.no_grad():
