@@ -19,7 +19,7 @@ from types import MethodType
 import diffusers
 import torch
 import transformers
-from huggingface_hub import errors, utils
+from huggingface_hub import constants, errors, utils
 from packaging.version import Version
 
 from imagegen.device import best_device, best_dtype, check_device
@@ -83,7 +83,8 @@ def load_pipeline(
         slow = " On a CPU one picture takes minutes." if device == "cpu" else ""
         print(f"{hub_id}: licence {model.licence}, {model.memory:g} GB of memory.{slow}")
     try:
-        return _load(hub_id, device, dtype or best_dtype(device))
+        only_local = constants.HF_HUB_OFFLINE or not _hub_answers()
+        return _load(hub_id, device, dtype or best_dtype(device), only_local)
     # Whatever goes wrong on the way to somebody else's server, the chapter goes on.
     except Exception as error:
         fallback = model.fallback if model else SMALL
@@ -163,11 +164,24 @@ def _folder(name: str) -> Path | None:
     )
 
 
-def _load(source: str, device: str, dtype: torch.dtype) -> diffusers.DiffusionPipeline:
+def _hub_answers() -> bool:
+    """Ask the hub once, for five seconds at most; a download would ask and wait many times."""
+    try:
+        utils.get_session().head(constants.ENDPOINT, timeout=5)
+        return True
+    except Exception:  # of the two HTTP libraries that the hub's versions use
+        return False
+
+
+def _load(
+    source: str, device: str, dtype: torch.dtype, only_local: bool = True
+) -> diffusers.DiffusionPipeline:
     # Before 0.40 diffusers ignores `dtype`; from 0.40 on it warns of `torch_dtype`.
     keyword = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
     with _quiet():
-        pipe = diffusers.DiffusionPipeline.from_pretrained(source, **{keyword: dtype}).to(device)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            source, local_files_only=only_local, **{keyword: dtype}
+        ).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -231,7 +245,7 @@ def _reason(error: BaseException) -> str:
         return "it is no diffusers pipeline (a file that every pipeline has is missing)"
     if caused_by(torch.OutOfMemoryError, MemoryError):
         return "it does not fit into the memory of this machine"
-    if caused_by(errors.OfflineModeIsEnabled):
+    if constants.HF_HUB_OFFLINE:
         return "it is not on this disk, and HF_HUB_OFFLINE forbids to download it"
     if caused_by(errors.LocalEntryNotFoundError, errors.HfHubHTTPError, ConnectionError):
         return "it is not on this disk, and the hub could not be reached"
