@@ -86,8 +86,9 @@ def execute(path):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [kept for kept in map(_without_widget, cell.outputs) if kept]
-    # A reader's Python version and widget ids would only make the next diff noisy.
-    notebook.metadata.pop("widgets", None)
+    # An author's tools, Python version and widget ids would only make the next diff noisy.
+    for residue in ("widgets", "jupytext"):
+        notebook.metadata.pop(residue, None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.kernelspec = {
         "display_name": "Python 3",

@@ -50,7 +50,7 @@ def executed(tmp_path_factory):
     ]
     for number in range(16):
         cells += [new_markdown_cell(f"Sentence {number}."), new_code_cell(f"print({number})")]
-    nbformat.write(new_notebook(cells=cells), path)
+    nbformat.write(new_notebook(cells=cells, metadata={"jupytext": {}, "widgets": {}}), path)
     publish.execute(path)
     return path, root
 
@@ -60,7 +60,9 @@ def test_executed_notebook_is_clean(executed):
 
 
 def test_execute_drops_the_widget_and_keeps_the_rest(executed):
-    cells = hygiene.code_cells(nbformat.read(executed[0], as_version=4))
+    notebook = nbformat.read(executed[0], as_version=4)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    cells = hygiene.code_cells(notebook)
     assert [cell.source for cell in cells if not cell.outputs] == [publish.bootstrap(), SLIDER]
 
 
