@@ -6,7 +6,7 @@ QUIZ = 01_first_image
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 lab: .venv/installed        ## open the course in JupyterLab
-	$(BIN)/jupyter lab $(AS_ROOT) chapters/01_first_image.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/chapters/01_first_image.ipynb
 
 test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
