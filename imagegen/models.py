@@ -19,7 +19,7 @@ from types import MethodType
 import diffusers
 import torch
 import transformers
-from huggingface_hub import constants, errors, utils
+from huggingface_hub import constants, errors, hf_hub_download, utils
 from packaging.version import Version
 
 from imagegen.device import best_device, best_dtype, check_device
@@ -83,8 +83,7 @@ def load_pipeline(
         slow = " On a CPU one picture takes minutes." if device == "cpu" else ""
         print(f"{hub_id}: licence {model.licence}, {model.memory:g} GB of memory.{slow}")
     try:
-        only_local = constants.HF_HUB_OFFLINE or not _hub_answers()
-        return _load(hub_id, device, dtype or best_dtype(device), only_local)
+        return _load(_reachable(hub_id), device, dtype or best_dtype(device), hub_id)
     # Whatever goes wrong on the way to somebody else's server, the chapter goes on.
     except Exception as error:
         fallback = model.fallback if model else SMALL
@@ -164,24 +163,29 @@ def _folder(name: str) -> Path | None:
     )
 
 
-def _hub_answers() -> bool:
-    """Ask the hub once, for five seconds at most; a download would ask and wait many times."""
+def _reachable(hub_id: str) -> str:
+    """The id itself if the hub answers, else the folder of an earlier download.
+
+    The hub is asked once, for five seconds at most: a download would ask and wait many times.
+    """
     try:
         utils.get_session().head(constants.ENDPOINT, timeout=5)
-        return True
-    except Exception:  # of the two HTTP libraries that the hub's versions use
-        return False
+        return hub_id
+    except Exception:  # of either HTTP library that the hub's versions use, or because offline
+        # Not from_pretrained(local_files_only=True): before 0.40 that also demands the files which
+        # diffusers itself never downloads.
+        index = hf_hub_download(hub_id, "model_index.json", local_files_only=True)
+        return str(Path(index).parent)
 
 
 def _load(
-    source: str, device: str, dtype: torch.dtype, only_local: bool = True
+    source: str, device: str, dtype: torch.dtype, name: str | None = None
 ) -> diffusers.DiffusionPipeline:
     # Before 0.40 diffusers ignores `dtype`; from 0.40 on it warns of `torch_dtype`.
     keyword = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
     with _quiet():
-        pipe = diffusers.DiffusionPipeline.from_pretrained(
-            source, local_files_only=only_local, **{keyword: dtype}
-        ).to(device)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(source, **{keyword: dtype}).to(device)
+    pipe.register_to_config(_name_or_path=name or source)  # what settings() goes by
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
