@@ -262,9 +262,6 @@ def test_every_mutant_loses_points_and_is_told_why(course, number):
         score, worth = points[tests[mutant["cell"]]]
         assert score < worth
         assert mutant["says"] in said[tests[mutant["cell"]]]
-    for cell in tests.keys() - {mutant["cell"] for mutant in group}:
-        score, worth = points[tests[cell]]
-        assert score == worth
 
 
 def test_an_endless_loop_costs_its_own_point_and_little_time(course):
