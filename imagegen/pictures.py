@@ -41,10 +41,11 @@ def show(
     """
     from IPython.display import display  # a script that only saves needs no IPython
 
-    png = base64.b64encode(_png(grid(images, titles=titles, cols=cols, **labels))).decode()
     alt = alt or "Pictures: " + "; ".join(map(str, titles or ["untitled"]))
+    kind, data = _smallest(grid(images, titles=titles, cols=cols, **labels))
+    shown = {kind: base64.b64encode(data).decode(), "text/plain": alt}
     # IPython.display.Image takes alt only since IPython 8; this also serves IPython 7.
-    display({"image/png": png, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(shown, metadata={kind: {"alt": alt}}, raw=True)
 
 
 def grid(
@@ -239,6 +240,14 @@ def _text(text, width: int) -> Image.Image:
     for number, line in enumerate(lines):
         pen.text((sheet.width / 2, 16 * number), line, "#282828", font, "ma")
     return sheet
+
+
+def _smallest(image: Image.Image) -> tuple[str, bytes]:
+    """A picture as PNG or JPEG, whichever is smaller: a notebook stores every picture it shows."""
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=80, optimize=True)
+    kinds = {"image/png": _png(image), "image/jpeg": jpeg.getvalue()}
+    return min(kinds.items(), key=lambda kind: len(kind[1]))
 
 
 def _png(image: Image.Image, chunks: PngInfo | None = None) -> bytes:

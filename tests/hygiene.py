@@ -177,9 +177,10 @@ def alt_texts(notebook, name):
 def figures(notebook, name):
     """Every stored picture shows something."""
     for number, output in all_outputs(notebook):
-        png = output.get("data", {}).get("image/png")
-        if png and is_blank(base64.b64decode(png)):
-            yield f"a picture of code cell {number} is blank"
+        for kind in ("image/png", "image/jpeg"):
+            picture = output.get("data", {}).get(kind)
+            if picture and is_blank(base64.b64decode(picture)):
+                yield f"a picture of code cell {number} is blank"
 
 
 def plots(notebook, name):
@@ -238,9 +239,9 @@ def package_definitions(folder=Path(__file__).parents[1] / "imagegen"):
     return found
 
 
-def is_blank(png):
+def is_blank(picture):
     """True for one colour alone, and for empty axes or panels: two greys and a little lettering."""
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB")).reshape(-1, 3).astype(int)
     counts = np.unique(pixels @ (1, 256, 65536), return_counts=True)[1]
     share = np.sort(counts)[::-1] / len(pixels)
     is_grey = np.ptp(pixels, axis=1).max() < 10

@@ -1,5 +1,6 @@
 """Sheets of pictures, and recipes that come back from the files exactly as they went in."""
 
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -17,7 +18,7 @@ from sd_parsers import ParserManager
 
 from imagegen import pictures
 from imagegen.infotext import read_infotext, write_infotext
-from imagegen.pictures import grid, read_recipe, save
+from imagegen.pictures import _smallest, grid, read_recipe, save
 
 RED = Image.new("RGB", (128, 128), "red")
 BLUE = Image.new("RGB", (128, 128), "blue")
@@ -264,6 +265,14 @@ def test_grid_labels_leave_the_pictures_whole():
 def test_bad_grid_is_one_sentence(images, labels, sentence):
     with pytest.raises(ValueError, match=sentence):
         grid(images, **labels)
+
+
+def test_shown_pictures_are_stored_small():
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    kind, data = _smallest(Image.fromarray(noise))
+    assert kind == "image/jpeg" and len(data) < 25_000
+    kind, data = _smallest(Image.new("RGB", (128, 128), "red"))
+    assert kind == "image/png" and Image.open(io.BytesIO(data)).getpixel((5, 5)) == (255, 0, 0)
 
 
 def test_show_in_a_notebook_carries_its_alt_text():
