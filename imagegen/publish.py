@@ -76,7 +76,7 @@ def execute(path):
         timeout=600,
         kernel_name="python3",
         record_timing=False,
-        store_widget_state=False,
+        store_widget_state=True,  # or a widget that captures output has nowhere to put it
         resources={"metadata": {"path": str(Path(path).parent)}},
     )
     try:
