@@ -41,7 +41,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(60_000, 3_000, 4_000, 4_000, 16, 12_000, 64, 8e-4),
+    "cpu": Preset(36_000, 2_500, 5_000, 4_000, 16, 12_000, 64, 8e-4),
     "gpu": Preset(200_000, 6_000, 20_000, 10_000, 64, 40_000, 256, 1e-3),
 }
 # Seeds of the data sets: training, checking while training, the oracle's own.
@@ -53,7 +53,8 @@ def train_oracle(preset: Preset) -> None:
     model = oracle.Oracle()
     batches = oracle.batches(preset.pictures // 5, ORACLE_TRAIN, STATE / "data", 64)
     fit(oracle.Loss(model), batches, STATE / "oracle", preset.oracle_steps, rate=2e-3)
-    model.eval().save_pretrained(MODELS / "storybook-oracle")
+    model.to(memory_format=torch.contiguous_format).save_pretrained(MODELS / "storybook-oracle")
+    shutil.copy(STATE / "oracle" / "log.csv", MODELS / "storybook-oracle" / "training.csv")
 
 
 def train_vae(preset: Preset) -> None:
@@ -62,9 +63,13 @@ def train_vae(preset: Preset) -> None:
     batches = vae.batches(preset.pictures // 3, TRAIN, STATE / "data", preset.vae_batch)
     fit(vae.Loss(model), batches, STATE / "vae", preset.vae_steps)
     model.save_pretrained(STATE / "vae")
-    model.encoder.requires_grad_(False)
-    model.quant_conv.requires_grad_(False)
-    fit(vae.Loss(model), batches, STATE / "decoder", preset.decoder_steps, rate=5e-4)
+    fit(
+        vae.Loss(vae.freeze_encoder(model)),
+        batches,
+        STATE / "decoder",
+        preset.decoder_steps,
+        rate=5e-4,
+    )
     model.save_pretrained(STATE / "decoder")
 
 
@@ -92,16 +97,18 @@ def export(preset: Preset) -> None:
     text_to_image.forget_unused(text_encoder, tokenizer)
     autoencoder = AutoencoderKL.from_pretrained(STATE / "vae")
     if (STATE / "decoder" / "state.pt").exists():
-        load_average(vae.Loss(autoencoder), STATE / "decoder")
+        load_average(vae.Loss(vae.freeze_encoder(autoencoder)), STATE / "decoder")
     autoencoder.register_to_config(scaling_factor=latents(preset)[1])
+    for part in (autoencoder, text_encoder, unet):
+        part.to(torch.float16, memory_format=torch.contiguous_format)
     pipe = StableDiffusionPipeline(
         vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
-        scheduler=DPMSolverMultistepScheduler(**text_to_image.SCHEDULE),
+        scheduler=DPMSolverMultistepScheduler(**text_to_image.SCHEDULE, steps_offset=1),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     folder = MODELS / "storybook-sd"
-    pipe.to(memory_format=torch.contiguous_format).to(torch.float16).save_pretrained(folder)
-    for name in ("vae", "decoder", "text-to-image", "oracle"):
+    pipe.save_pretrained(folder)
+    for name in ("vae", "decoder", "text-to-image"):
         if (STATE / name / "log.csv").exists():
             shutil.copy(STATE / name / "log.csv", folder / f"training-{name}.csv")
     print(f"{folder}: step {step}")

@@ -35,6 +35,13 @@ def build() -> AutoencoderKL:
     )
 
 
+def freeze_encoder(vae: AutoencoderKL) -> AutoencoderKL:
+    """Leave only the decoder to train, so that latents stay what they are."""
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    return vae
+
+
 class Loss(nn.Module):
     """Reconstruction and KL loss of pictures (n, 3, h, w) in -1..1."""
 
