@@ -1,0 +1,51 @@
+"""The known mixture: its draws have its moments, and no prediction beats the exact one."""
+
+import pytest
+import torch
+
+from imagegen.mixture import draw_mixture, exact_eps
+from imagegen.schedule import add_noise, cumulative, linear_schedule
+
+ALPHA_BAR = cumulative(linear_schedule())
+CENTRES = torch.tensor([[-2.0, 0.0], [1.0, 1.0], [1.0, -3.0]])
+
+
+def test_draws_have_the_moments_of_the_mixture():
+    x0 = draw_mixture(CENTRES, 0.5, 20_000, torch.Generator().manual_seed(0))
+    variance = CENTRES.var(0, correction=0) + 0.25
+    error = (variance / 20_000).sqrt()
+    assert ((x0.mean(0) - CENTRES.mean(0)).abs() < 3 * error).all()
+    torch.testing.assert_close(x0.var(0), variance, rtol=0.03, atol=0)
+
+
+@pytest.mark.parametrize("t", [0, 100, 400, 999])
+@pytest.mark.parametrize("spread", [0.1, 0.5])
+def test_exact_eps_is_the_integral_over_all_noise(t, spread):
+    """On a line, E[eps | xt] by summing over a fine lattice of eps, with no formula for it."""
+    centres, xt = torch.tensor([[-1.0], [2.0]]), torch.tensor([[-0.8], [0.1], [1.3]])
+    left, reach = ALPHA_BAR[t].double(), 20 if t else 400
+    eps = torch.linspace(-reach, reach, 400_001, dtype=torch.float64)
+    x0 = (xt.double() - (1 - left).sqrt() * eps) / left.sqrt()
+    apart = (x0[:, None] - centres.double()) ** 2  # (xt, centre, eps)
+    log = torch.logsumexp(-apart / (2 * spread**2), dim=1) - eps**2 / 2
+    expected = (log.softmax(1) * eps).sum(1, keepdim=True).float()
+    got = exact_eps(xt, t, ALPHA_BAR, centres, spread)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_spread_of_zero_is_the_limit_of_small_ones():
+    xt = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    limit = exact_eps(xt, 300, ALPHA_BAR, CENTRES, 0)
+    torch.testing.assert_close(limit, exact_eps(xt, 300, ALPHA_BAR, CENTRES, 1e-4))
+
+
+@pytest.mark.parametrize("t", [50, 500, 950])
+def test_every_change_of_the_exact_prediction_costs(t):
+    generator = torch.Generator().manual_seed(1)
+    x0 = draw_mixture(CENTRES, 0.5, 50_000, generator)
+    eps = torch.randn(x0.shape, generator=generator)
+    xt = add_noise(x0, eps, t, ALPHA_BAR)
+    best = exact_eps(xt, t, ALPHA_BAR, CENTRES, 0.5)
+    loss = ((best - eps) ** 2).mean()
+    changes = [0.9 * best, 1.1 * best, best + 0.1, best - 0.1 * xt, torch.zeros_like(eps), xt]
+    assert all(((other - eps) ** 2).mean() > loss for other in changes)
