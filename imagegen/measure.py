@@ -16,8 +16,8 @@ from functools import cache
 
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from PIL import Image
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from imagegen.models import model_folder
@@ -27,7 +27,7 @@ from imagegen.storybook.scene import FACTORS, VALUES
 SIZE = 128
 
 
-class Oracle(nn.Module, PyTorchModelHubMixin):
+class Oracle(nn.Module):
     """A small convolutional classifier with one output layer for each factor of a scene."""
 
     def __init__(self, width: int = 16) -> None:
@@ -58,7 +58,9 @@ class Oracle(nn.Module, PyTorchModelHubMixin):
 @cache
 def oracle() -> Oracle:
     """The trained oracle, loaded once."""
-    return Oracle.from_pretrained(model_folder("storybook-oracle")).eval()
+    model = Oracle()
+    load_model(model, model_folder("storybook-oracle") / "model.safetensors")
+    return model.eval()
 
 
 def read_factors(images: Sequence[Image.Image]) -> list[dict[str, str]]:
@@ -100,6 +102,26 @@ def fidelity(images: Sequence[Image.Image], prompts: Sequence[str]) -> tuple[flo
     return right / len(images), *wilson(right, len(images))
 
 
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Squared Fréchet distance of two sets of features (n, d) and (m, d), each seen as a Gaussian.
+
+    |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))   (Dowson & Landau 1982). It depends on
+    the features and, for small n, on n: print the distance of real from real beside it. It is
+    called FID only with the features of one Inception network, and so never in this course.
+    """
+    a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            "a and b must be tables of two or more rows, with equally many features: "
+            f"they are {tuple(a.shape)} and {tuple(b.shape)}."
+        )
+    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(a.shape[1], -1)
+    # The eigenvalues of a product of two covariances are real and not negative, up to rounding.
+    common = torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=0).sqrt().sum()
+    apart = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    return (apart + cov_a.trace() + cov_b.trace() - 2 * common).item()
+
+
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """The Wilson score interval of a share, 95 % for z = 1.96 (E. B. Wilson 1927).
 
@@ -108,9 +130,10 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"a share needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
     p = successes / n
-    middle = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    # At 0 and n successes an end is p itself, which rounding must not pass.
+    return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
 
 
 def as_tensor(images: Sequence[Image.Image]) -> Tensor:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline
+from safetensors.torch import save_model
 
-from imagegen.measure import Oracle
+from imagegen.measure import oracle as the_oracle
+from imagegen.models import load_pipeline
 from imagegen.training import evaluate, oracle, text_to_image, vae
 from imagegen.training.data import pictures
 from imagegen.training.loop import fit, load_average
@@ -53,7 +55,8 @@ def train_oracle(preset: Preset) -> None:
     model = oracle.Oracle()
     batches = oracle.batches(preset.pictures // 5, ORACLE_TRAIN, STATE / "data", 64)
     fit(oracle.Loss(model), batches, STATE / "oracle", preset.oracle_steps, rate=2e-3)
-    model.to(memory_format=torch.contiguous_format).save_pretrained(MODELS / "storybook-oracle")
+    model.to(memory_format=torch.contiguous_format)
+    save_model(model, MODELS / "storybook-oracle" / "model.safetensors")
     shutil.copy(STATE / "oracle" / "log.csv", MODELS / "storybook-oracle" / "training.csv")
 
 
@@ -115,19 +118,19 @@ def export(preset: Preset) -> None:
 
 
 def measure(preset: Preset) -> None:
-    """Measure what was exported and write it beside the weights."""
-    held_out = pictures(500, CHECK, STATE / "data")
+    """Measure what was exported and write it beside the weights; paint the README's picture."""
+    pipe = load_pipeline(device="cpu")
+    evaluate.sheet(pipe).save(ROOT / "assets" / "figures" / "nine_prompts.jpg", quality=90)
+    unseen = pictures(500, CHECK, STATE / "data")
     fresh = pictures(1000, ORACLE_CHECK, STATE / "data", held_out=None)
-    labels = oracle.labels(list(range(1000)), ORACLE_CHECK)
-    reader = Oracle.from_pretrained(MODELS / "storybook-oracle").eval()
-    autoencoder = AutoencoderKL.from_pretrained(MODELS / "storybook-sd" / "vae").eval()
+    read, labels = the_oracle(), oracle.labels(list(range(1000)), ORACLE_CHECK)
     metrics = {
-        "oracle_accuracy": oracle.accuracy(reader, fresh, labels),
+        "oracle_accuracy": oracle.accuracy(read, fresh, labels),
         "oracle_accuracy_after_autoencoder": oracle.accuracy(
-            reader, vae.reconstruct(autoencoder, fresh), labels
+            read, vae.reconstruct(pipe.vae, fresh), labels
         ),
-        "autoencoder_psnr_db": vae.psnr(autoencoder, held_out),
-        **evaluate.text_to_image(n=500),
+        "autoencoder_psnr_db": vae.psnr(pipe.vae, unseen),
+        **evaluate.text_to_image(pipe, n=500),
     }
     path = MODELS / "storybook-sd" / "metrics.json"
     path.write_text(json.dumps(metrics, indent=1) + "\n")

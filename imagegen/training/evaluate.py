@@ -6,10 +6,12 @@ import random
 import time
 
 import torch
+from PIL import Image
 
 from imagegen.device import cpu_name
 from imagegen.measure import matches, wilson
-from imagegen.models import load_pipeline, settings
+from imagegen.models import settings
+from imagegen.pictures import grid
 from imagegen.storybook import caption, random_scene
 
 PROMPTS = (
@@ -44,9 +46,15 @@ def fidelity(pipe, n: int, held_out: bool) -> dict:
     return {"share": right / n, "low": low, "high": high, "n": n}
 
 
-def text_to_image(n: int) -> dict:
+def sheet(pipe) -> Image.Image:
+    """The course's own prompts, one picture of each, as the README shows them."""
+    prompts = list(PROMPTS)
+    images = pictures_of(pipe, prompts, [1] * len(prompts))
+    return grid(images, titles=prompts, cols=3)
+
+
+def text_to_image(pipe, n: int) -> dict:
     """Fidelity on seen and held-out scenes, the course's own prompts, seconds a picture."""
-    pipe = load_pipeline(device="cpu")
     own = {
         prompt: sum(matches(pictures_of(pipe, [prompt] * 8, list(range(8))), [prompt] * 8))
         for prompt in PROMPTS

@@ -135,12 +135,13 @@ def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int,
         rng = random.Random(f"{seed}/{step}/{rows[0]}")
         x0 = torch.from_numpy(data[rows].astype(np.float32)) * scale
         eps = torch.randn(x0.shape, generator=g)
-        t = torch.randint(1000, (batch_size,), generator=g)
+        # One t from each of batch_size equal parts of 0..999: every batch sees all noise levels.
+        t = (torch.arange(batch_size) + torch.rand(batch_size, generator=g)) * 1000 / batch_size
         texts = [some_caption(i, seed, rng) for i in rows]
         tokens = tokenizer(
             texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
         )
-        return x0, eps, t, tokens.input_ids
+        return x0, eps, t.long(), tokens.input_ids
 
     return batch
 
