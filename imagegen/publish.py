@@ -125,7 +125,7 @@ def _without_widget(output):
     if WIDGET not in data:
         return output
     del data[WIDGET]
-    is_repr = re.fullmatch(r"\w+\(.*\)", data.get("text/plain", ""), re.DOTALL)
+    is_repr = re.match(r"\w+\(", data.get("text/plain", ""))  # IPython cuts long ones
     if is_repr and set(data) == {"text/plain"}:
         return None
     return output
