@@ -152,7 +152,8 @@ def test_every_answer_is_answered(chapter):
     """Each option of the first question gets a reply of its own, and one of them is right."""
     box = chapter.locator(".widget-vbox", has=chapter.locator("button", has_text=re.compile("^A$")))
     box = box.first
-    letters = box.locator("button").all_inner_texts()
+    box.scroll_into_view_if_needed()  # what is out of sight has no inner text
+    letters = box.locator("button").all_text_contents()
     replies = []
     for letter in letters:
         box.locator("button", has_text=re.compile(f"^{letter}$")).click()
