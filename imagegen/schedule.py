@@ -48,7 +48,7 @@ def add_noise(x0, eps, t, alpha_bar):
     a single x0 may get several. ValueError for other shapes, IndexError for a t outside 0..T-1.
     """
     if x0.shape != eps.shape:
-        raise ValueError("x0 and eps differ in shape: use torch.randn_like(x0).")
+        raise ValueError("x0 and eps differ in shape: use randn_like(x0).")
     if torch.as_tensor(t).min() < 0 or torch.as_tensor(t).max() >= len(alpha_bar):
         raise IndexError(f"t must lie in 0..{len(alpha_bar) - 1}.")
     left = alpha_bar.to(x0.device)[t]
