@@ -30,7 +30,7 @@ def train(model, x0, alpha_bar, steps, label=None, drop=0.0, batch=128, seed=0):
     seed, and the same model to begin with, give the same result.
     """
     if drop and label is None:
-        raise ValueError("There are no labels to drop: give label=..., or drop=0.")
+        raise ValueError("There are no labels to drop: give label=...")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
