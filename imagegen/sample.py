@@ -69,3 +69,82 @@ def sample(model, shape, alpha_bar, steps=None, step=ddpm_step, generator=None, 
             noise = torch.randn(shape, generator=generator)
             x = step(x, eps_hat, t, s, alpha_bar, noise=noise)
     return x
+
+
+def ddim_step(x, eps_hat, t, s, alpha_bar, eta=0.0, noise=None):
+    """One step of DDIM (Song et al. 2021, eq. 12): to x0_hat, and back out with the same noise.
+
+    eta: how much of that noise is drawn anew; 0 draws none, 1 is DDPM. noise: from N(0, 1), of
+    the shape of x; drawn here if needed and not given.
+    """
+    left = alpha_bar[t]
+    left_after = alpha_bar[s] if s >= 0 else torch.ones(())
+    x0_hat = x0_from_eps(x, eps_hat, t, alpha_bar)
+    variance = eta**2 * (1 - left_after) / (1 - left) * (1 - left / left_after)
+    to_eps = (1 - left_after - variance).clamp(min=0).sqrt()
+    x = left_after.sqrt() * x0_hat + to_eps * eps_hat
+    if eta == 0 or s < 0:
+        return x
+    noise = torch.randn_like(x) if noise is None else noise
+    return x + variance.sqrt() * noise
+
+
+def sigma(t, alpha_bar):
+    """Noise for one part of picture: the spread of xt / sqrt(alpha_bar[t]) around x0; 0 for -1."""
+    left = alpha_bar[t] if t >= 0 else torch.ones(())
+    return ((1 - left) / left).sqrt()
+
+
+def euler_step(x, eps_hat, t, s, alpha_bar, noise=None):
+    """One step of Euler's method for dy/dsigma = eps_hat, with y = xt / sqrt(alpha_bar[t]).
+
+    The equation is that of Song et al. 2021, eq. 14. No noise is used.
+    """
+    left_after = alpha_bar[s] if s >= 0 else torch.ones(())
+    y = x / alpha_bar[t].sqrt()
+    y = y + (sigma(s, alpha_bar) - sigma(t, alpha_bar)) * eps_hat
+    return left_after.sqrt() * y
+
+
+def heun_step(x, eps_hat, t, s, alpha_bar, noise=None, *, model):
+    """One step of Heun's method (Karras et al. 2022, Alg. 1): Euler's, then the mean of two slopes.
+
+    model(x, t) is asked once more, where Euler's step ends, except for s = -1. Use it as
+    sample(..., step=partial(heun_step, model=model)). No noise is used.
+    """
+    tried = euler_step(x, eps_hat, t, s, alpha_bar)
+    if s < 0:
+        return tried
+    return euler_step(x, (eps_hat + model(tried, s)) / 2, t, s, alpha_bar)
+
+
+def dpm_solver_step(x, x0_hat, t, s, alpha_bar, before=None):
+    """One step of DPM-Solver++(2M) (Lu et al. 2022, Alg. 2), with predictions of x0.
+
+    before: x0_hat and t of the step before; without it, and for s = -1, the step is DDIM's.
+    """
+    if s < 0:
+        return x0_hat
+    shrink = sigma(s, alpha_bar) / sigma(t, alpha_bar)
+    if before is not None:
+        x0_before, t_before = before
+        ahead = shrink.log() / (sigma(t, alpha_bar) / sigma(t_before, alpha_bar)).log()
+        x0_hat = x0_hat + ahead / 2 * (x0_hat - x0_before)
+    shrink = shrink * (alpha_bar[s] / alpha_bar[t]).sqrt()
+    return shrink * x + (alpha_bar[s].sqrt() - shrink * alpha_bar[t].sqrt()) * x0_hat
+
+
+def dpm_solver():
+    """A step of DPM-Solver++(2M) for sample(), which remembers the prediction before."""
+    before = None
+
+    def step(x, eps_hat, t, s, alpha_bar, noise=None):
+        nonlocal before
+        x0_hat = x0_from_eps(x, eps_hat, t, alpha_bar)
+        if before is not None and before[1] <= t:  # another sample begins
+            before = None
+        x = dpm_solver_step(x, x0_hat, t, s, alpha_bar, before)
+        before = x0_hat, t
+        return x
+
+    return step

@@ -1,13 +1,26 @@
 """Sampling equals diffusers' and, with the exact prediction, gives back the known mixture."""
 
+from functools import partial
+
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+)
 
 from imagegen.mixture import exact_eps
 from imagegen.sample import (
+    ddim_step,
     ddpm_step,
+    dpm_solver,
+    dpm_solver_step,
+    euler_step,
     from_velocity,
+    heun_step,
     sample,
     velocity,
     visited,
@@ -165,3 +178,148 @@ def test_a_sample_can_be_repeated_and_hears_its_label():
     )
     assert torch.equal(one, two) and not torch.equal(one[0], one[1])
     assert heard[:5] == [(t, [3, 8]) for t in visited(1000, 5)]
+
+
+def best(x, t):
+    return exact_eps(x, int(t), ALPHA_BAR, CENTRES, 0.2)
+
+
+def start(n=64):
+    return torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
+
+
+def walk(step, times, model=best):
+    """What our step makes of the start along these times."""
+    x = start()
+    for t, s in zip(times, times[1:] + [-1], strict=True):
+        x = step(x, model(x, t), t, s, ALPHA_BAR)
+    return x
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [1000, 50, 8])
+def test_each_ddim_step_equals_that_of_diffusers(draws, steps, eta):
+    # In float64, because in float32 both lose digits where they divide by sqrt(alpha_bar) = 0.006.
+    x0, eps_hat, _ = draws.double()
+    scheduler = DDIMScheduler(
+        1000, trained_betas=BETA.numpy(), clip_sample=False, timestep_spacing="trailing"
+    )
+    scheduler.set_timesteps(steps)
+    alpha_bar = scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
+    times = scheduler.timesteps.tolist()
+    pairs = list(zip(times, times[1:] + [-1], strict=True))
+    for t, s in pairs[:: max(1, len(pairs) // 20)] + pairs[-2:]:
+        xt = add_noise(x0, eps_hat, t, alpha_bar)
+        noise = torch.randn(xt.shape, generator=torch.Generator().manual_seed(t)).double()
+        theirs = scheduler.step(eps_hat, t, xt, eta=eta, variance_noise=noise).prev_sample
+        ours = ddim_step(xt, eps_hat, t, s, alpha_bar, eta, noise)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("t", "s"), [(999, 998), (999, 500), (300, 20), (0, -1)])
+def test_eta_1_is_ddpm_and_eta_0_uses_no_noise(draws, t, s):
+    x, eps_hat, noise = draws
+    ours = ddim_step(x, eps_hat, t, s, ALPHA_BAR, 1.0, noise)
+    # At t = 999 both divide by 0.006, and the values are in the hundreds.
+    torch.testing.assert_close(
+        ours, ddpm_step(x, eps_hat, t, s, ALPHA_BAR, noise), rtol=1e-4, atol=1e-4
+    )
+    one, two = (ddim_step(x, eps_hat, t, s, ALPHA_BAR, 0.0, n) for n in (noise, -noise))
+    assert torch.equal(one, two)
+
+
+def test_a_step_with_eta_draws_its_own_noise_if_none_is_given(draws):
+    x, eps_hat, _ = draws
+    one, two = (ddim_step(x, eps_hat, 500, 400, ALPHA_BAR, eta=1.0) for _ in range(2))
+    assert not torch.equal(one, two)
+
+
+def test_with_the_true_noise_a_step_lands_where_add_noise_does(draws):
+    x0, eps, _ = draws
+    xt = add_noise(x0, eps, 700, ALPHA_BAR)
+    for step in (ddim_step, euler_step):
+        torch.testing.assert_close(
+            step(xt, eps, 700, 200, ALPHA_BAR), add_noise(x0, eps, 200, ALPHA_BAR)
+        )
+        torch.testing.assert_close(step(xt, eps, 700, -1, ALPHA_BAR), x0, rtol=0, atol=1e-5)
+
+
+def test_euler_is_ddim():
+    times = visited(1000, 20)
+    torch.testing.assert_close(walk(euler_step, times), walk(ddim_step, times), rtol=0, atol=1e-5)
+
+
+def schedulers():
+    """Those of diffusers, each with our step."""
+    given = {"trained_betas": BETA.numpy(), "timestep_spacing": "linspace"}
+    yield EulerDiscreteScheduler(1000, **given), euler_step
+    yield HeunDiscreteScheduler(1000, **given), partial(heun_step, model=best)
+    # final_sigmas_type: the last step leads to the clean picture, as in the other two.
+    yield DPMSolverMultistepScheduler(1000, final_sigmas_type="zero", **given), dpm_solver()
+
+
+@pytest.mark.parametrize("steps", [8, 20, 50])
+@pytest.mark.parametrize(("scheduler", "step"), schedulers(), ids=["euler", "heun", "dpm-solver"])
+def test_a_whole_walk_equals_that_of_diffusers(scheduler, step, steps):
+    times = visited(1000, steps)
+    scheduler.set_timesteps(timesteps=times)
+    stretched = not isinstance(scheduler, DPMSolverMultistepScheduler)
+    x = start() / ALPHA_BAR[999].sqrt() if stretched else start()
+    for t in scheduler.timesteps:
+        x = scheduler.step(best(scheduler.scale_model_input(x, t), t), t, x).prev_sample
+    torch.testing.assert_close(walk(step, times), x, rtol=0, atol=1e-5)
+
+
+def error(step, steps):
+    """How far a sampler ends from where endlessly many steps would have led.
+
+    For one centre the way is known: xt stays as many spreads from the middle as it is.
+    """
+    centre, spread = CENTRES[:1], 0.2
+    one = partial(exact_eps, alpha_bar=ALPHA_BAR, centres=centre, spread=spread)
+    if step is heun_step:
+        step = partial(heun_step, model=one)
+    times, first = visited(1000, steps), ALPHA_BAR[999]
+    away = (start() - first.sqrt() * centre) / (first * spread**2 + 1 - first).sqrt()
+    return (walk(step, times, one) - (centre + spread * away)).abs().max()
+
+
+def test_the_error_of_each_sampler_falls_as_its_order_says():
+    assert 1.7 < error(ddim_step, 20) / error(ddim_step, 40) < 2.3  # order 1: half the step, half
+    assert 3.4 < error(heun_step, 20) / error(heun_step, 40) < 4.6  # order 2: a quarter
+    # Even steps of t are long in log SNR near t = 0, which costs 2M its order, not its lead.
+    assert error(dpm_solver(), 10) < error(ddim_step, 10) / 4
+
+
+def test_heun_asks_twice_for_each_step_but_the_last():
+    asked = []
+
+    def model(x, t):
+        asked.append(int(t))
+        return best(x, t)
+
+    sample(model, (4, 2), ALPHA_BAR, 4, partial(heun_step, model=model))
+    assert asked == [999, 666, 666, 333, 333, 0, 0]
+
+
+def test_dpm_solver_begins_anew_with_each_sample():
+    step = dpm_solver()
+    assert torch.equal(walk(step, visited(1000, 9)), walk(step, visited(1000, 9)))
+
+
+def test_the_first_step_of_dpm_solver_is_that_of_ddim(draws):
+    x, x0_hat, _ = draws
+    eps_hat = (x - ALPHA_BAR[700].sqrt() * x0_hat) / (1 - ALPHA_BAR[700]).sqrt()
+    torch.testing.assert_close(
+        dpm_solver_step(x, x0_hat, 700, 600, ALPHA_BAR),
+        ddim_step(x, eps_hat, 700, 600, ALPHA_BAR),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+def test_every_sampler_gives_back_the_mixture():
+    for step in (ddim_step, partial(ddim_step, eta=1.0), euler_step, dpm_solver()):
+        variance, share = spread_of(drawn(400, step))
+        assert abs(share - 0.5) < 3 * (0.25 / 2000) ** 0.5
+        assert abs(variance / 0.04 - 1) < 0.15, step
