@@ -122,6 +122,32 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     return (apart + cov_a.trace() + cov_b.trace() - 2 * common).item()
 
 
+def nearest_neighbour(x: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest of others (m, ...) to each of x (n, ...): distances (n,) and indices (n,).
+
+    Distances are Euclidean, in the units of x. ValueError if the two differ in shape.
+    """
+    if x.shape[1:] != others.shape[1:] or not len(others):
+        shapes = f"{tuple(x.shape)} and {tuple(others.shape)}"
+        raise ValueError(f"x and others must hold things of one shape: {shapes}.")
+    distance, index = torch.cdist(x.flatten(1), others.flatten(1)).min(dim=1)
+    return distance, index
+
+
+def coverage(samples: Tensor, real: Tensor, k: int = 5) -> float:
+    """Share of real (m, ...) that have a sample closer than their k-th nearest other real one.
+
+    Near 1 - 2**-k for as many samples as real ones of the same distribution, lower where variety
+    is lost (Naeem et al. 2020, eq. 4). ValueError unless there are more than k real ones.
+    """
+    if not 1 <= k < len(real):
+        raise ValueError(f"{len(real)} real ones have no neighbour {k}.")
+    rows = real.flatten(1)
+    # The nearest of all rows is the row itself, so we count to k + 1.
+    reach = torch.cdist(rows, rows).kthvalue(k + 1, dim=1).values
+    return (nearest_neighbour(real, samples)[0] < reach).float().mean().item()
+
+
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """The Wilson score interval of a share, 95 % for z = 1.96 (E. B. Wilson 1927).
 
