@@ -92,7 +92,7 @@ def test_the_address_is_set_in_one_place():
     other, places = "https://github.com/someone/course", []
     for name in tracked():
         path = ROOT / name
-        if not path.is_file() or path.suffix in {".png", ".safetensors"}:
+        if not path.is_file() or path.suffix in {".jpg", ".png", ".safetensors"}:
             continue
         text = path.read_text(encoding="utf-8")
         if imagegen.REPOSITORY.removeprefix("https://github.com/") in publish.stamp(

@@ -6,12 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
-)
-from PIL import Image
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
 from imagegen.measure import matches, wilson
 from imagegen.models import load_pipeline, model_folder, settings
@@ -40,22 +35,16 @@ def test_stock_diffusers_draws_the_same_picture(pipe):
     assert ours == theirs and ours.size == (128, 128)
 
 
-def test_image_to_image_and_inpainting_work_with_the_same_parts(pipe):
+def test_image_to_image_works_with_the_same_parts(pipe):
     picture = draw(Scene("beach", "day", "clear", "cat", "red"), 3)
-    parts = {**pipe.components, "requires_safety_checker": False}
-    change = StableDiffusionImg2ImgPipeline(**parts)
-    mask = Image.new("L", (128, 128))
-    mask.paste(255, (40, 40, 100, 120))
-    fill = StableDiffusionInpaintPipeline(**parts)
-    for other in (change, fill):
-        other.set_progress_bar_config(disable=True)
-    changed = change(PROMPT, image=picture, strength=0.6, generator=noise(1)).images[0]
-    filled = fill(
-        PROMPT, image=picture, mask_image=mask, height=128, width=128, generator=noise(1)
-    ).images[0]
-    for result in (changed, filled):
-        assert result.size == (128, 128) and np.asarray(result).std() > 10
-    assert filled != picture and changed != picture
+    change = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
+    change.set_progress_bar_config(disable=True)
+    little, much = (
+        np.asarray(change(PROMPT, image=picture, strength=s, generator=noise(1)).images[0], float)
+        for s in (0.2, 0.8)
+    )
+    original = np.asarray(picture, float)
+    assert np.abs(little - original).mean() < np.abs(much - original).mean()
 
 
 def test_prompts_decide_what_is_drawn(pipe):
