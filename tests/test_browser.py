@@ -40,7 +40,7 @@ def lab(snapshot, tmp_path_factory):
     with open(home / "lab.log", "wb") as log:
         server = subprocess.Popen(command, cwd=snapshot, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
+    for _ in range(600):  # the first start after an installation compiles all of Jupyter
         assert server.poll() is None, (home / "lab.log").read_text()
         try:
             urlopen(f"{address}/api/status").close()
@@ -59,9 +59,9 @@ def chapter(lab):
     with browser.page() as page:
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(lab)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
-        page.wait_for_selector("text=/Python 3.* Idle/", timeout=90_000)
+        page.goto(lab, timeout=180_000)
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
+        page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
         page.screenshot(path=SHOTS / "1_opened.png")
         page.as_stored = page.locator(".jp-Notebook").inner_text()
         menu(page, "Edit", "Clear Outputs of All Cells")

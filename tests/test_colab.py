@@ -46,7 +46,7 @@ def closure(name, seen):
 
 @pytest.fixture(scope="session")
 def colab(tmp_path_factory):
-    """Python of a new environment with COLAB installed; the large rest, torch and Jupyter, is lent.
+    """Python of a new environment with COLAB installed; torch, scikit-learn and Jupyter are lent.
 
     Lent packages lie outside of the environment, so that pip uses them but never touches them.
     """
@@ -56,7 +56,8 @@ def colab(tmp_path_factory):
     lent = folder / "lent"
     lent.mkdir()
     own = {Requirement(line).name.replace("_", "-") for line in COLAB}
-    for name in closure("torch", closure("notebook", set())) - own:
+    rest = closure("torch", closure("scikit-learn", closure("notebook", set())))
+    for name in rest - own:
         for file in importlib.metadata.files(name):
             top = file.parts[0]
             if top != ".." and not (lent / top).exists():
