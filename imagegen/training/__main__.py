@@ -102,7 +102,9 @@ def export(preset: Preset) -> None:
     if (STATE / "decoder" / "state.pt").exists():
         load_average(vae.Loss(vae.freeze_encoder(autoencoder)), STATE / "decoder")
     autoencoder.register_to_config(scaling_factor=latents(preset)[1])
-    for part in (autoencoder, text_encoder, unet):
+    # transformers loads what it finds in the file, diffusers float32: half a text encoder would
+    # meet a whole U-Net.
+    for part in (autoencoder, unet):
         part.to(torch.float16, memory_format=torch.contiguous_format)
     pipe = StableDiffusionPipeline(
         vae=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet,
