@@ -200,7 +200,8 @@ class Course:
 def course(tmp_path_factory):
     """The course after a class has handed in and all of it was graded once."""
     course = Course(tmp_path_factory.mktemp("course"))
-    assert course.run(BUILD) == (0, f"built quizzes/{CHAPTER}\n")
+    status, said = course.run(BUILD)
+    assert status == 0 and f"built quizzes/{CHAPTER}\n" in said, said
     for name, notebooks in SUBMISSIONS.items():
         course.hand_in(name, notebooks)
     course.code, course.log = course.run(AUTOGRADE)

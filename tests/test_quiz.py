@@ -188,7 +188,7 @@ buttons = {b.description: b for b in found if isinstance(b, ipywidgets.Button)}
 assert reply.value == "" and not any(b.button_style for b in buttons.values())
 for letter in "BA":
     buttons[letter].click()
-    print(letter, {a: b.button_style for a, b in buttons.items()}, reply.value)
+    print(letter, {a: buttons[a].button_style for a in sorted(buttons)}, reply.value)
 """
 
 
