@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from imagegen import publish
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = [path for path in publish.stamped_files() if path.parent.name == "chapters"]
+CHAPTERS = [path for path in publish.stamped_files() if path.parent.name == "chapters"][:1]
 
 # What Colab has installed, from its published list of August 2026 (googlecolab/backend-info).
 COLAB = """
