@@ -27,7 +27,8 @@ def lab(snapshot, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    recipe = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True).stdout
+    make = ["make", "-n", "--no-print-directory", "lab"]  # under `make test`, make names its folder
+    recipe = subprocess.run(make, cwd=ROOT, capture_output=True, text=True).stdout
     command = recipe.splitlines()[-1].split()
     assert command[0].endswith("/jupyter"), recipe
     command[:1] = [sys.executable, "-m", "jupyter"]
