@@ -27,7 +27,7 @@ def draw(scene: Scene, seed: int = 0, size: int = 128) -> Image.Image:
     brush = Brush(_sky(scene, light, size * OVERSAMPLE), light)
     x = rng.uniform(0.34, 0.66)  # where the subject stands; the rest keeps out of its way
     if scene.place == "space":
-        _stars(brush, rng, 30)
+        _stars(brush, rng, 20)
     elif scene.place != "portrait":
         _sun(brush, rng, x)
         _clouds(brush, rng)
@@ -63,7 +63,7 @@ def _sky(scene: Scene, light: Light, size: int) -> Image.Image:
 
 def _stars(brush: Brush, rng: random.Random, n: int) -> None:
     for _ in range(n):
-        x, y, r = rng.random(), rng.random() * 0.62, rng.uniform(0.005, 0.011)
+        x, y, r = rng.random(), rng.random() * 0.62, rng.uniform(0.008, 0.013)
         brush.oval(x, y, r, r, (255, 250, 224), rng.uniform(0.6, 1))
 
 
@@ -74,7 +74,7 @@ def _sun(brush: Brush, rng: random.Random, subject_x: float) -> None:
         return
     dim = 0.6 if weather == "fog" else 1.0
     if time == "night":
-        _stars(brush, rng, round(18 * dim))
+        _stars(brush, rng, round(14 * dim))
         y, r = rng.uniform(0.13, 0.24), rng.uniform(0.065, 0.085)
         brush.glow(x, y, r * 2.4, (190, 206, 255), 0.5 * dim)
         brush.oval(x, y, r, r, (250, 244, 214), dim)
@@ -121,10 +121,10 @@ def _detail(detail: str, brush: Brush, rng: random.Random, subject_x: float) -> 
     thing = brush.light.thing
     if detail == "birds":
         dark = thing((52, 48, 66)) if brush.light.time != "night" else (206, 212, 236)
-        x0, y0 = rng.uniform(*side), rng.uniform(0.16, 0.3)
-        for k in range(rng.randint(4, 5)):
-            x, y = x0 + (k - 2) * 0.085, y0 + abs(k - 2) * 0.035 + rng.uniform(-0.015, 0.015)
-            w = rng.uniform(0.038, 0.046)
+        x0, y0 = (side[0] + side[1]) / 2 + rng.uniform(-0.04, 0.04), rng.uniform(0.17, 0.24)
+        for dx, dy in ((-0.11, -0.03), (0.1, -0.07), (0.03, 0.1)):
+            x, y = x0 + dx + rng.uniform(-0.02, 0.02), y0 + dy + rng.uniform(-0.02, 0.02)
+            w = rng.uniform(0.078, 0.092)
             brush.polygon(
                 [
                     (x - w, y - w * 0.6),
@@ -139,8 +139,8 @@ def _detail(detail: str, brush: Brush, rng: random.Random, subject_x: float) -> 
     elif detail == "balloon":
         x, y, r = (
             rng.uniform(side[0] + 0.04, side[1] - 0.04),
-            rng.uniform(0.17, 0.25),
-            rng.uniform(0.105, 0.125),
+            rng.uniform(0.19, 0.25),
+            rng.uniform(0.125, 0.14),
         )
         one, two = rng.sample([(228, 84, 70), (250, 200, 80), (88, 150, 220), (246, 240, 230)], 2)
         brush.polygon(
@@ -160,8 +160,8 @@ def _detail(detail: str, brush: Brush, rng: random.Random, subject_x: float) -> 
         )
     elif detail == "flying cars":
         for k in range(3):
-            x = (0.2, 0.78, 0.5)[k] + rng.uniform(-0.1, 0.1)
-            y, w = (0.2, 0.33, 0.1)[k] + rng.uniform(-0.04, 0.04), rng.uniform(0.085, 0.1)
+            x = (0.2, 0.8, 0.5)[k] + rng.uniform(-0.06, 0.06)
+            y, w = (0.22, 0.35, 0.1)[k] + rng.uniform(-0.03, 0.03), rng.uniform(0.115, 0.13)
             body = rng.choice([(240, 90, 80), (250, 200, 70), (80, 200, 220), (240, 240, 244)])
             face = rng.choice((-1, 1))
             brush.oval(x, y + w * 0.5, w * 0.9, w * 0.22, (120, 240, 255), 0.6)
@@ -193,17 +193,17 @@ def _fog(brush: Brush, rng: random.Random, alpha: float) -> None:
 
 def _weather(weather: str, brush: Brush, rng: random.Random) -> None:
     if weather == "snow":
-        for _ in range(30):
-            r = rng.uniform(0.010, 0.018)
+        for _ in range(18):
+            r = rng.uniform(0.015, 0.024)
             brush.oval(rng.random(), rng.random(), r, r, SNOW, 0.95)
     elif weather == "rain":
         tone = mix((196, 216, 240), brush.light.sky[2], 0.25)
-        for k in range(26):
+        for k in range(16):
             x, y, h = (
-                (k % 6 + rng.random()) / 6 + 0.05,
-                (k // 6 + rng.random()) / 5,
-                rng.uniform(0.09, 0.13),
+                (k % 4 + rng.random()) / 4 + 0.05,
+                (k // 4 + rng.random()) / 4,
+                rng.uniform(0.12, 0.16),
             )
-            brush.line([(x, y), (x - 0.35 * h, y + h)], tone, 0.0125, 0.8)
+            brush.line([(x, y), (x - 0.35 * h, y + h)], tone, 0.017, 0.8)
     elif weather == "fog":
         _fog(brush, rng, 0.3)

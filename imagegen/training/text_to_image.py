@@ -126,8 +126,20 @@ def some_caption(index: int, seed: int, rng: random.Random) -> str:
     return caption(scene(index, seed), rng, keep=1 if kind < 0.6 else rng.uniform(0.3, 0.9))
 
 
+def t_shares() -> Tensor:
+    """How often training meets each t, summing to 1: (1000,).
+
+    Half is spread evenly; half follows sqrt(alpha_bar (1 - alpha_bar)), which is largest where
+    picture and noise are equally strong: there shapes are decided, and most is left to learn.
+    """
+    alpha_bar = DDIMScheduler(**SCHEDULE).alphas_cumprod
+    weight = (alpha_bar * (1 - alpha_bar)).sqrt()
+    return 0.5 / len(weight) + 0.5 * weight / weight.sum()
+
+
 def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int, batch_size: int):
     """A function from the step number to (x0, eps, t, tokens)."""
+    share = t_shares().cumsum(0)
 
     def batch(step: int) -> tuple[Tensor, ...]:
         g = generator(seed, step)
@@ -135,13 +147,14 @@ def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int,
         rng = random.Random(f"{seed}/{step}/{rows[0]}")
         x0 = torch.from_numpy(data[rows].astype(np.float32)) * scale
         eps = torch.randn(x0.shape, generator=g)
-        # One t from each of batch_size equal parts of 0..999: every batch sees all noise levels.
-        t = (torch.arange(batch_size) + torch.rand(batch_size, generator=g)) * 1000 / batch_size
+        # One t from each of batch_size parts of equal share: every batch sees all noise levels.
+        u = (torch.arange(batch_size) + torch.rand(batch_size, generator=g)) / batch_size
+        t = torch.searchsorted(share, u).clamp(max=999)
         texts = [some_caption(i, seed, rng) for i in rows]
         tokens = tokenizer(
             texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
         )
-        return x0, eps, t.long(), tokens.input_ids
+        return x0, eps, t, tokens.input_ids
 
     return batch
 
