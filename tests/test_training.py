@@ -10,7 +10,7 @@ from torch import nn
 
 from imagegen.storybook import vocabulary
 from imagegen.training import data, oracle, text_to_image, vae
-from imagegen.training.loop import fit, generator, load_average
+from imagegen.training.loop import begin_with, fit, generator, load_average
 
 
 class Line(nn.Module):
@@ -40,6 +40,18 @@ def test_the_loop_finds_a_line(tmp_path):
     assert line.map.weight.item() == pytest.approx(3, abs=0.02)
     assert line.map.bias.item() == pytest.approx(-1, abs=0.02)
     assert (tmp_path / "log.csv").read_text().startswith("step,loss,rate,seconds_per_step\n50,")
+
+
+def test_a_run_can_begin_with_given_weights_and_none_is_overwritten(tmp_path):
+    line = a_line()
+    begin_with(line, tmp_path)
+    again = Line()
+    assert load_average(again, tmp_path) == 0
+    fit(again, batch, tmp_path, steps=1, rate=0, precision="no")
+    for a, b in zip(line.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="go on with it"):
+        begin_with(line, tmp_path)
 
 
 def test_a_stopped_run_goes_on_exactly_where_it_was(tmp_path):
@@ -151,3 +163,10 @@ def test_a_step_of_each_model_lowers_its_loss(tmp_path):
             optimizer.step()
             values.append(value.item())
         assert values[-1] < values[0]
+
+
+def test_every_step_is_met_and_the_middle_most():
+    share = text_to_image.t_shares()
+    assert share.sum() == pytest.approx(1) and share.min() >= 0.5 / 1000
+    alpha_bar = DDIMScheduler(**text_to_image.SCHEDULE).alphas_cumprod
+    assert 0.25 < alpha_bar[share.argmax()] < 0.75  # where picture and noise are equally strong
