@@ -165,5 +165,9 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
 def as_tensor(images: Sequence[Image.Image]) -> Tensor:
     """Pictures as (n, 3, 128, 128) in -1..1; other sizes are resized first."""
     sized = [i.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC) for i in images]
-    pixels = np.stack([np.asarray(i) for i in sized])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_tensor(np.stack([np.asarray(i) for i in sized]))
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """Pixels (n, height, width, 3) of 0..255 as floats (n, 3, height, width) in -1..1."""
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
