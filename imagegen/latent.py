@@ -30,9 +30,9 @@ def decode(vae, z):
     """
     if z.ndim != 4 or z.shape[1] != vae.config.latent_channels:
         raise ValueError(f"Latents must be (n, {vae.config.latent_channels}, h, w).")
+    raw = z / vae.config.scaling_factor
     with torch.no_grad():
-        parts = z.split(8)
-        parts = [vae.decode(p / vae.config.scaling_factor).sample for p in parts]
+        parts = [vae.decode(part).sample for part in raw.split(8)]
     return torch.cat(parts).clamp(-1, 1)
 
 
