@@ -5,7 +5,6 @@ import pytest
 import tiny_sd
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.guiders import ClassifierFreeGuidance
 
 from imagegen.guide import guided, with_guidance
 from imagegen.measure import read_factors, wilson
@@ -39,15 +38,11 @@ def test_the_formula_in_numbers():
 
 
 @pytest.mark.parametrize("w", [-1.5, 0.0, 0.5, 1.0, 5.0, 12.0])
-def test_it_equals_the_guider_of_diffusers_and_the_papers_form_with_a_scale_one_less(answers, w):
-    ours = guided(*answers, w)
-    theirs = ClassifierFreeGuidance(guidance_scale=w)
-    paper = ClassifierFreeGuidance(guidance_scale=w - 1, use_original_formulation=True)
-    for guider in (theirs, paper):
-        right = guider.forward(pred_cond=answers[1], pred_uncond=answers[0]).pred
-        torch.testing.assert_close(ours, right, rtol=0, atol=1e-5)
-    u, c = answers
-    torch.testing.assert_close(ours, w * c - (w - 1) * u, rtol=0, atol=1e-5)
+def test_it_is_the_papers_form_with_a_scale_one_less(answers, w):
+    """(1 + w) eps_cond - w eps_uncond, Ho & Salimans 2022, eq. 6."""
+    told_nothing, told = answers
+    paper = (1 + (w - 1)) * told - (w - 1) * told_nothing
+    torch.testing.assert_close(guided(*answers, w), paper, rtol=0, atol=1e-5)
 
 
 def test_guiding_the_noise_the_picture_or_the_velocity_is_the_same(answers):
@@ -170,14 +165,14 @@ def watched(pipe, monkeypatch, **options):
     return answered, given, latents
 
 
-@pytest.mark.parametrize("negative", [None, "xyz"])
-def test_the_scheduler_is_given_our_guided_noise(tiny, monkeypatch, negative):
-    answered, given, _ = watched(tiny, monkeypatch, guidance_scale=7.5, negative_prompt=negative)
+@pytest.mark.parametrize(("w", "negative"), [(1.5, None), (7.5, None), (7.5, "xyz"), (15, "xyz")])
+def test_the_scheduler_is_given_our_guided_noise(tiny, monkeypatch, w, negative):
+    answered, given, _ = watched(tiny, monkeypatch, guidance_scale=w, negative_prompt=negative)
     assert len(answered) == len(given) == 3
     for both, theirs in zip(answered, given, strict=True):
         told_nothing, told = both.chunk(2)
         assert not torch.equal(told_nothing, told)
-        ours = guided(told_nothing, told, 7.5)
+        ours = guided(told_nothing, told, w)
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
