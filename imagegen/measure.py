@@ -156,7 +156,7 @@ def mean_interval(x: Tensor) -> tuple[float, float, float]:
     x = torch.as_tensor(x).double().flatten()
     if len(x) < 2:
         raise ValueError("A mean needs two numbers or more for its interval.")
-    return _interval(x.mean().item(), (x.std() / len(x) ** 0.5).item(), len(x) - 1)
+    return t_interval(x.mean().item(), (x.std() / len(x) ** 0.5).item(), len(x) - 1)
 
 
 def seed_diversity(x: Tensor) -> tuple[float, float, float]:
@@ -174,10 +174,14 @@ def seed_diversity(x: Tensor) -> tuple[float, float, float]:
     total, own = apart.sum(), apart.sum(1)
     without = (total - 2 * own) / ((n - 1) * (n - 2))
     error = ((n - 1) * without.var(correction=0)) ** 0.5
-    return _interval((total / (n * (n - 1))).item(), error.item(), n - 1)
+    return t_interval((total / (n * (n - 1))).item(), error.item(), n - 1)
 
 
-def _interval(mean: float, error: float, freedom: int) -> tuple[float, float, float]:
+def t_interval(mean: float, error: float, freedom: int) -> tuple[float, float, float]:
+    """A mean with its 95 % interval by Student's t: (mean, low, high).
+
+    error: the standard error of the mean. freedom: degrees of freedom, n - 1 for n numbers.
+    """
     from scipy.stats import t  # part of scikit-learn, and slow to import
 
     half = float(t.ppf(0.975, freedom)) * error
