@@ -18,7 +18,7 @@ from tiny_sd import build
 
 from imagegen import pictures
 from imagegen.experiment import effects, experiment, load_experiment, resume, sheet
-from imagegen.measure import mean_interval, seed_diversity
+from imagegen.measure import matches, mean_interval, seed_diversity, wilson
 from imagegen.models import load_pipeline, settings
 from imagegen.recipe import SCHEDULERS, combinations, configure, draw_recipes, redraw_file
 from imagegen.storybook import caption, random_scene
@@ -365,6 +365,39 @@ def test_an_xy_plot_takes_no_longer_than_plain_calls(pipe, tmp_path, given):
 # -- what the settings do ----------------------------------------------------------------------
 
 
-def scenes(n, seed=0):
-    rng = random.Random(seed)
-    return [caption(random_scene(rng), rng) for _ in range(n)]
+def drawn(pipe, prompts, **given):
+    plan = [configure(pipe, prompt=p, seed=seed, **given) for seed, p in enumerate(prompts)]
+    images = [None] * len(plan)
+    for number, image, _ in draw_recipes(pipe, plan, 16):
+        images[number] = image
+    return torch.tensor(matches(images, prompts)).double(), images
+
+
+def test_fidelity_rises_with_guidance_and_shuffled_prompts_are_at_chance(pipe):
+    """48 scenes of pairs that training never showed, the same noise at w = 1 and the default."""
+    rng = random.Random(1)
+    prompts = [caption(random_scene(rng, True), rng) for _ in range(48)]
+    plain, _ = drawn(pipe, prompts, steps=6, guidance=1)
+    guided, images = drawn(pipe, prompts, steps=6)
+    assert mean_interval(guided - plain)[1] > 0
+    shuffled = sum(matches(images, prompts[1:] + prompts[:1]))
+    assert wilson(shuffled, 48)[1] < wilson(int(guided.sum()), 48)[0]
+    assert wilson(shuffled, 48)[0] < 0.02  # chance: two scenes in a row alike are rarer
+
+
+def test_diversity_falls_with_guidance(pipe, tmp_path):
+    given = {"prompt": ["a cottage in a meadow", "a castle at night", HOUSE], "seed": range(6)}
+    lab = experiment(pipe, tmp_path, guidance=[1, 5], steps=6, **given)
+    free, guided = (row["diversity"] for row in effects(lab, "guidance"))
+    assert guided[2] < free[0] and guided[0] < free[1]
+
+
+def test_steps_reach_a_plateau(pipe):
+    rng = random.Random(0)
+    prompts = [caption(random_scene(rng), rng) for _ in range(20)]
+    (few, _), (some, a), (many, b) = (drawn(pipe, prompts, steps=n) for n in (1, 10, 20))
+    assert mean_interval(some - few)[1] > 0
+    low, high = mean_interval(many - some)[1:]
+    assert low <= 0 <= high
+    gaps = [abs(pixels(x) - pixels(y)).mean() for x, y in zip(a, b, strict=True)]
+    assert np.median(gaps) < 12  # the same picture, a little more worked out
