@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN = .venv/bin
 QUIZ = 01_first_image
-# Programs that are called by name, such as nbgrader's alembic, are those of the environment.
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 # In a container one is often root, which Jupyter wants to hear said.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 

@@ -1,5 +1,7 @@
 """The course as nbgrader sees it: `nbgrader` commands and formgrader read this file."""
 
+import os
+import sys
 from pathlib import Path
 
 from nbgrader.converters import Autograde, GenerateAssignment
@@ -8,6 +10,9 @@ from nbgrader.preprocessors import ClearSolutions, DeduplicateIds
 from imagegen.grading import ClearAnswers, RestoreReleased
 
 c = get_config()  # noqa: F821
+
+# nbgrader calls its alembic by name, and it is found beside this Python, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 c.CourseDirectory.course_id = "image-generation"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)

@@ -148,6 +148,46 @@ def coverage(samples: Tensor, real: Tensor, k: int = 5) -> float:
     return (nearest_neighbour(real, samples)[0] < reach).float().mean().item()
 
 
+def mean_interval(x: Tensor) -> tuple[float, float, float]:
+    """The mean of numbers (n,) with its 95 % interval by Student's t: (mean, low, high).
+
+    ValueError for fewer than two.
+    """
+    x = torch.as_tensor(x).double().flatten()
+    if len(x) < 2:
+        raise ValueError("A mean needs two numbers or more for its interval.")
+    return t_interval(x.mean().item(), (x.std() / len(x) ** 0.5).item(), len(x) - 1)
+
+
+def seed_diversity(x: Tensor) -> tuple[float, float, float]:
+    """Mean distance between the pictures of different seeds, with its 95 % interval.
+
+    x: features (..., seeds, d) of three or more seeds; the axes before are prompts or other
+    settings, over which the distances are averaged. The interval is the jackknife's, leaving out
+    one seed after another (Tukey 1958). ValueError for fewer seeds.
+    """
+    if x.ndim < 2 or x.shape[-2] < 3:
+        raise ValueError(f"Diversity needs features (..., 3 or more seeds, d): {tuple(x.shape)}.")
+    n = x.shape[-2]
+    apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").double()
+    apart = apart.reshape(-1, n, n).mean(0)
+    total, own = apart.sum(), apart.sum(1)
+    without = (total - 2 * own) / ((n - 1) * (n - 2))
+    error = ((n - 1) * without.var(correction=0)) ** 0.5
+    return t_interval((total / (n * (n - 1))).item(), error.item(), n - 1)
+
+
+def t_interval(mean: float, error: float, freedom: int) -> tuple[float, float, float]:
+    """A mean with its 95 % interval by Student's t: (mean, low, high).
+
+    error: the standard error of the mean. freedom: degrees of freedom, n - 1 for n numbers.
+    """
+    from scipy.stats import t  # part of scikit-learn, and slow to import
+
+    half = float(t.ppf(0.975, freedom)) * error
+    return mean, mean - half, mean + half
+
+
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """The Wilson score interval of a share, 95 % for z = 1.96 (E. B. Wilson 1927).
 
@@ -165,5 +205,9 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
 def as_tensor(images: Sequence[Image.Image]) -> Tensor:
     """Pictures as (n, 3, 128, 128) in -1..1; other sizes are resized first."""
     sized = [i.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC) for i in images]
-    pixels = np.stack([np.asarray(i) for i in sized])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_tensor(np.stack([np.asarray(i) for i in sized]))
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """Pixels (n, height, width, 3) of 0..255 as floats (n, 3, height, width) in -1..1."""
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -139,6 +139,9 @@ def save(image: Image.Image, recipe: dict, folder: str | Path = "results") -> Pa
                 file.write(data)
         except FileExistsError:
             continue
+        except OSError:  # a full disk
+            path.unlink(missing_ok=True)
+            raise
         return path
 
 

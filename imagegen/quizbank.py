@@ -10,7 +10,6 @@ The bank is the only place where a question is written. Building twice gives the
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -151,11 +150,7 @@ def build(root: Path = ROOT) -> None:
         path.parent.mkdir(exist_ok=True)
         nbformat.write(quiz(chapter, bank), path)
         command = [sys.executable, "-m", "nbgrader", "generate_assignment", chapter, "--force"]
-        # nbgrader calls its alembic by name, which is found beside this Python.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        run = subprocess.run(
-            command, cwd=root, env=os.environ | {"PATH": path}, capture_output=True, text=True
-        )
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True)
         if run.returncode:
             raise SystemExit(f"nbgrader could not build quizzes/{chapter}:\n{run.stderr}")
         print(f"built quizzes/{chapter}")

@@ -30,7 +30,8 @@ def page(width=1280, height=900):
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": width, "height": height})
+        context = browser.new_context(viewport={"width": width, "height": height})
+        yield context.new_page()
         browser.close()
 
 

@@ -1,23 +1,32 @@
-"""The first chapter in JupyterLab in a real browser, with a reader's hands: run, move, answer.
+"""The chapters in JupyterLab in a real browser, with a reader's hands: run, move, answer.
 
 Screenshots go to results/browser/, to be looked at.
 """
 
+import ast
 import os
 import re
 import socket
 import subprocess
+import symtable
 import sys
 import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import browser
+import hygiene
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = ROOT / "results" / "browser"
 RUN_TIME = 300  # seconds for all cells of a chapter
+SLIDERS = [  # later chapters with sliders
+    path
+    for path in sorted((ROOT / "chapters").glob("*.ipynb"))[1:]
+    if "Slider(" in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,23 +63,35 @@ def lab(snapshot, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chapter(lab):
-    """The page with chapter 1 open, all its cells run, and what went wrong on the way."""
+def window():
+    """An empty page of the one browser of these tests."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     with browser.page() as page:
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(lab, timeout=180_000)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
-        page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
-        page.screenshot(path=SHOTS / "1_opened.png")
-        page.as_stored = page.locator(".jp-Notebook").inner_text()
-        menu(page, "Edit", "Clear Outputs of All Cells")
-        assert pictures(page) == []
-        menu(page, "Run", "Run All Cells")
-        wait_until_run(page)
-        page.screenshot(path=SHOTS / "2_run.png")
         yield page
+
+
+@pytest.fixture(scope="module")
+def chapter(lab, window):
+    """The page with chapter 1 open, all its cells run, and what went wrong on the way."""
+    page = window
+    visit(page, lab)
+    page.screenshot(path=SHOTS / "1_opened.png")
+    page.as_stored = page.locator(".jp-Notebook").inner_text()
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    assert pictures(page) == []
+    menu(page, "Run", "Run All Cells")
+    wait_until_run(page)
+    page.screenshot(path=SHOTS / "2_run.png")
+    return page
+
+
+def visit(page, address):
+    """Open the notebook at this address, and begin a list of the page's errors."""
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(address, timeout=180_000)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
+    page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
 
 
 def menu(page, name, item):
@@ -131,11 +152,12 @@ def test_all_cells_run_and_pictures_appear(chapter):
     assert all(width >= 64 and height >= 64 for width, height in sizes)
 
 
-def test_moving_a_slider_draws_anew(chapter):
-    handle = chapter.locator(".widget-slider .noUi-handle").first
+def move_a_slider(page):
+    """Move the first slider by one and wait until the picture under it is another."""
+    handle = page.locator(".widget-slider .noUi-handle").first
     handle.scroll_into_view_if_needed()
-    output = chapter.locator(".jp-OutputArea-output", has=handle).last
-    before = wait_for(lambda: output.locator("img").count(), "no picture belongs to the slider")
+    output = page.locator(".jp-OutputArea-output", has=handle).last
+    wait_for(lambda: output.locator("img").count(), "no picture belongs to the slider")
     before = output.locator("img").last.get_attribute("src")
     handle.press("ArrowRight")
     wait_for(
@@ -145,24 +167,88 @@ def test_moving_a_slider_draws_anew(chapter):
         ),
         "the picture under the slider did not change",
     )
+
+
+def question(page):
+    """The box of the first question, in sight: what is out of sight has no inner text."""
+    box = page.locator(".widget-vbox", has=page.locator("button", has_text=re.compile("^A$")))
+    box.first.scroll_into_view_if_needed()
+    return box.first
+
+
+def answer(box, letter):
+    """Choose a letter and return what is said to it."""
+    box.locator("button", has_text=re.compile(f"^{letter}$")).click()
+    reply = box.locator(".widget-html-content")
+    wait_for(lambda: reply.inner_text().startswith(f"{letter} is"), f"no reply to {letter}")
+    return reply.inner_text()
+
+
+def test_moving_a_slider_draws_anew(chapter):
+    move_a_slider(chapter)
     chapter.screenshot(path=SHOTS / "3_moved.png")
     assert_nothing_is_red(chapter)
 
 
 def test_every_answer_is_answered(chapter):
     """Each option of the first question gets a reply of its own, and one of them is right."""
-    box = chapter.locator(".widget-vbox", has=chapter.locator("button", has_text=re.compile("^A$")))
-    box = box.first
-    box.scroll_into_view_if_needed()  # what is out of sight has no inner text
-    letters = box.locator("button").all_text_contents()
-    replies = []
+    box = question(chapter)
+    letters, replies = box.locator("button").all_text_contents(), []
     for letter in letters:
-        box.locator("button", has_text=re.compile(f"^{letter}$")).click()
-        reply = box.locator(".widget-html-content")
-        wait_for(lambda: reply.inner_text().startswith(f"{letter} is"), f"no reply to {letter}")  # noqa: B023
-        replies.append(reply.inner_text())
+        replies.append(answer(box, letter))
         box.scroll_into_view_if_needed()
         chapter.screenshot(path=SHOTS / f"4_answer_{letter}.png")
     assert len(set(replies)) == len(letters) >= 2
     assert sum("is right." in reply.splitlines()[0] for reply in replies) == 1
     assert_nothing_is_red(chapter)
+
+
+def names(code):
+    """What a cell gives names to, and which names it reads before it has given them itself."""
+    given, used = set(), set()
+    for statement in hygiene.parse(code).body:
+        table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+        symbols, inner = table.get_symbols(), list(table.get_children())
+        reads = {s.get_name() for s in symbols if s.is_referenced()}
+        while inner:
+            inner += (table := inner.pop()).get_children()
+            reads |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+        loops = [node.target for node in ast.walk(statement) if isinstance(node, ast.For)]
+        reads -= {node.id for loop in loops for node in ast.walk(loop) if hasattr(node, "id")}
+        used |= reads - given
+        given |= {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    return given, used
+
+
+def shortened(path):
+    """The chapter's widgets, its first question, and the cells without which they do not run.
+
+    A cell that only changes what another one made, as training does, is not among them.
+    """
+    notebook, kept, wanted = nbformat.read(path, as_version=4), [], set()
+    cells = hygiene.code_cells(notebook)
+    first = next(cell for cell in cells if cell.source.startswith("ask("))
+    for cell in reversed(cells):
+        given, used = names(cell.source)
+        if cell is first or "widgets." in cell.source or given & wanted:
+            kept.insert(0, cell)
+            wanted = wanted - given | used
+    notebook.cells = kept
+    return notebook
+
+
+@pytest.mark.parametrize("path", SLIDERS, ids=lambda path: path.stem)
+def test_the_widgets_of_other_chapters_work(window, lab, snapshot, path):
+    nbformat.write(shortened(path), snapshot / "chapters" / f"short_{path.name}")
+    page = window.context.new_page()
+    visit(page, f"{lab}/lab/workspaces/{path.stem}/tree/chapters/short_{path.name}")
+    menu(page, "Edit", "Clear Outputs of All Cells")
+    assert pictures(page) == []
+    menu(page, "Run", "Run All Cells")
+    wait_until_run(page)
+    move_a_slider(page)
+    page.screenshot(path=SHOTS / f"{path.stem}_moved.png")
+    assert answer(question(page), "B")
+    page.screenshot(path=SHOTS / f"{path.stem}_answer.png")
+    assert_nothing_is_red(page)
+    page.close()

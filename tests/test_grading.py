@@ -152,11 +152,11 @@ class Course:
         (root / "assets").symlink_to(ROOT / "assets")
 
     def run(self, command, **kwargs):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        program, *words = command.split()
         run = subprocess.run(
-            command.split(),
+            [Path(sys.executable).with_name(program), *words],
             cwd=self.root,
-            env=os.environ | {"PATH": path, "PYTHONPATH": str(self.root)},
+            env=os.environ | {"PYTHONPATH": str(self.root)},
             capture_output=True,
             text=True,
             timeout=1800,

@@ -126,6 +126,36 @@ def test_building_names_what_is_wrong_with_a_bank(copy):
     assert _built(copy) == _built(ROOT)
 
 
+# The beliefs of parts I and II that the course returns to; add those of a part once it is whole.
+BANKS, _ = quizbank.load(ROOT / "solutions" / "items")
+RETURNING = ["m01", "m02", "m03", "m04", "m05", "m06", "m07"]
+
+
+@pytest.mark.parametrize("belief", RETURNING)
+def test_a_belief_is_offered_by_two_items_in_two_chapters(belief):
+    asked = {
+        chapter: [
+            item["id"]
+            for item in BANKS[chapter]["items"]
+            if belief in [option.get("misconception") for option in item["options"]]
+        ]
+        for chapter in CHAPTERS
+    }
+    asked = {chapter: items for chapter, items in asked.items() if items}
+    assert len(asked) >= 2, f"{belief} is offered in {asked} alone"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_many_think_is_refuted_by_a_cell_below(chapter):
+    """Every "Many think" has its "In fact" and its "See it", and the next cell is code."""
+    cells = nbformat.read(ROOT / "chapters" / f"{chapter}.ipynb", 4).cells
+    boxes = [i for i, cell in enumerate(cells) if "**Many think**" in cell.source]
+    assert boxes
+    for i in boxes:
+        assert "**In fact**" in cells[i].source and "**See it:**" in cells[i].source
+        assert cells[i + 1].cell_type == "code", cells[i].source
+
+
 # -- what is released --------------------------------------------------------------------------
 
 RELEASED = sorted((ROOT / "quizzes").glob("*/*.ipynb"))

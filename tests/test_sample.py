@@ -252,10 +252,13 @@ def test_euler_is_ddim():
 def schedulers():
     """Those of diffusers, each with our step."""
     given = {"trained_betas": BETA.numpy(), "timestep_spacing": "linspace"}
-    yield EulerDiscreteScheduler(1000, **given), euler_step
-    yield HeunDiscreteScheduler(1000, **given), partial(heun_step, model=best)
     # final_sigmas_type: the last step leads to the clean picture, as in the other two.
-    yield DPMSolverMultistepScheduler(1000, final_sigmas_type="zero", **given), dpm_solver()
+    dpm = DPMSolverMultistepScheduler(1000, final_sigmas_type="zero", **given)
+    return [
+        (EulerDiscreteScheduler(1000, **given), euler_step),
+        (HeunDiscreteScheduler(1000, **given), partial(heun_step, model=best)),
+        (dpm, dpm_solver()),
+    ]
 
 
 @pytest.mark.parametrize("steps", [8, 20, 50])

@@ -8,9 +8,10 @@ import torch
 from diffusers import DDIMScheduler
 from torch import nn
 
+from imagegen.measure import to_tensor
 from imagegen.storybook import vocabulary
 from imagegen.training import data, oracle, text_to_image, vae
-from imagegen.training.loop import fit, generator, load_average
+from imagegen.training.loop import begin_with, fit, generator, load_average
 
 
 class Line(nn.Module):
@@ -42,6 +43,18 @@ def test_the_loop_finds_a_line(tmp_path):
     assert (tmp_path / "log.csv").read_text().startswith("step,loss,rate,seconds_per_step\n50,")
 
 
+def test_a_run_can_begin_with_given_weights_and_none_is_overwritten(tmp_path):
+    line = a_line()
+    begin_with(line, tmp_path)
+    again = Line()
+    assert load_average(again, tmp_path) == 0
+    fit(again, batch, tmp_path, steps=1, rate=0, precision="no")
+    for a, b in zip(line.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="go on with it"):
+        begin_with(line, tmp_path)
+
+
 def test_a_stopped_run_goes_on_exactly_where_it_was(tmp_path):
     whole, first, second = a_line(), a_line(), a_line()
     fit(whole, batch, tmp_path / "whole", steps=60, precision="no", cooldown=0)
@@ -68,7 +81,7 @@ def test_pictures_are_drawn_once_and_continued(tmp_path):
     few = np.array(data.pictures(3, 9, tmp_path))
     more = data.pictures(5, 9, tmp_path)
     assert more.shape == (5, 128, 128, 3) and (more[:3] == few).all()
-    x = data.to_tensor(more)
+    x = to_tensor(more)
     assert x.shape == (5, 3, 128, 128) and x.min() >= -1 and x.max() <= 1
 
 
@@ -129,7 +142,7 @@ def test_a_step_of_each_model_lowers_its_loss(tmp_path):
     tokenizer = text_to_image.build_tokenizer(tmp_path)
     tokens = tokenizer(["a cat"] * 2, padding="max_length", return_tensors="pt").input_ids
     x0, eps = torch.randn(2, 2, 8, 16, 16)
-    x = data.to_tensor(data.pictures(2, 9, tmp_path))
+    x = to_tensor(data.pictures(2, 9, tmp_path))
     cases = [
         (vae.Loss(vae.build()), (x[..., :64, :64],)),
         (oracle.Loss(oracle.Oracle()), (x, oracle.labels([0, 1], 9))),
@@ -151,3 +164,10 @@ def test_a_step_of_each_model_lowers_its_loss(tmp_path):
             optimizer.step()
             values.append(value.item())
         assert values[-1] < values[0]
+
+
+def test_every_step_is_met_and_the_middle_most():
+    share = text_to_image.t_shares()
+    assert share.sum() == pytest.approx(1) and share.min() >= 0.5 / 1000
+    alpha_bar = DDIMScheduler(**text_to_image.SCHEDULE).alphas_cumprod
+    assert 0.25 < alpha_bar[share.argmax()] < 0.75  # where picture and noise are equally strong

@@ -1,8 +1,8 @@
-"""`python -m imagegen.training [oracle|vae|text-to-image|export|measure] [--preset cpu|gpu]`
+"""`python -m imagegen.training [STAGE ...]`, with the stages of STAGES, in their order.
 
-Trains what is asked for, or everything in this order, and writes assets/models. A run that was
-stopped goes on where it was; the state lies in checkpoints/. `accelerate launch -m
-imagegen.training` uses every GPU there is.
+Trains what is asked for, or everything, and writes assets/models. A run that was stopped goes on
+where it was; the state lies in checkpoints/. Where that is lost, `restore` begins a new run with
+the shipped weights. `accelerate launch -m imagegen.training` uses every GPU there is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from imagegen.measure import oracle as the_oracle
 from imagegen.models import load_pipeline
 from imagegen.training import evaluate, oracle, text_to_image, vae
 from imagegen.training.data import pictures
-from imagegen.training.loop import fit, load_average
+from imagegen.training.loop import begin_with, fit, load_average
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "checkpoints"
@@ -40,6 +40,7 @@ class Preset:
     steps: int
     batch: int
     rate: float
+    compiled: bool = False
 
 
 PRESETS = {
@@ -61,19 +62,27 @@ def train_oracle(preset: Preset) -> None:
 
 
 def train_vae(preset: Preset) -> None:
-    """Train the autoencoder, then its decoder alone while the latents stay what they are."""
+    """Train the autoencoder."""
     model = vae.build()
     batches = vae.batches(preset.pictures // 3, TRAIN, STATE / "data", preset.vae_batch)
     fit(vae.Loss(model), batches, STATE / "vae", preset.vae_steps)
     model.save_pretrained(STATE / "vae")
-    fit(
-        vae.Loss(vae.freeze_encoder(model)),
-        batches,
-        STATE / "decoder",
-        preset.decoder_steps,
-        rate=5e-4,
-    )
-    model.save_pretrained(STATE / "decoder")
+
+
+def restore(preset: Preset) -> None:
+    """Fill an empty checkpoints/ from assets/models, so that training goes on from there."""
+    pipe = load_pipeline(device="cpu")
+    loss = text_to_image.Loss(pipe.text_encoder, pipe.unet)
+    begin_with(loss, STATE / "text-to-image")
+    begin_with(vae.Loss(vae.freeze_encoder(pipe.vae)), STATE / "decoder")
+    pipe.vae.save_pretrained(STATE / "vae")
+
+
+def train_decoder(preset: Preset) -> None:
+    """Train the autoencoder's decoder alone, while the latents stay what they are."""
+    model = vae.freeze_encoder(AutoencoderKL.from_pretrained(STATE / "vae"))
+    batches = vae.batches(preset.pictures // 3, TRAIN, STATE / "data", preset.vae_batch)
+    fit(vae.Loss(model), batches, STATE / "decoder", preset.decoder_steps, rate=5e-4)
 
 
 def latents(preset: Preset) -> tuple[torch.Tensor, float]:
@@ -89,6 +98,8 @@ def train_text_to_image(preset: Preset) -> None:
     data, scale = latents(preset)
     batches = text_to_image.batches(data, scale, tokenizer, TRAIN, preset.batch)
     loss = text_to_image.Loss(*text_to_image.build(tokenizer))
+    if preset.compiled:
+        loss.unet.compile()
     fit(loss, batches, STATE / "text-to-image", preset.steps, preset.rate)
 
 
@@ -98,7 +109,8 @@ def export(preset: Preset) -> None:
     text_encoder, unet = text_to_image.build(tokenizer)
     step = load_average(text_to_image.Loss(text_encoder, unet), STATE / "text-to-image")
     text_to_image.forget_unused(text_encoder, tokenizer)
-    autoencoder = AutoencoderKL.from_pretrained(STATE / "vae")
+    autoencoder = vae.build()  # not the loaded one, whose config would name this folder
+    autoencoder.load_state_dict(AutoencoderKL.from_pretrained(STATE / "vae").state_dict())
     if (STATE / "decoder" / "state.pt").exists():
         load_average(vae.Loss(vae.freeze_encoder(autoencoder)), STATE / "decoder")
     autoencoder.register_to_config(scaling_factor=latents(preset)[1])
@@ -140,21 +152,27 @@ def measure(preset: Preset) -> None:
 
 
 STAGES = {
-    "oracle": train_oracle, "vae": train_vae, "text-to-image": train_text_to_image,
-    "export": export, "measure": measure,
+    "oracle": train_oracle, "vae": train_vae, "decoder": train_decoder,
+    "text-to-image": train_text_to_image, "export": export, "measure": measure,
 }  # fmt: skip
 
 
 def main() -> None:
     """Parse the command line and run the stages asked for."""
     parser = argparse.ArgumentParser(prog="python -m imagegen.training", description=__doc__)
-    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="default: all of them")
+    parser.add_argument(
+        "stages", nargs="*", choices=[*STAGES, "restore", []], help="default: all but restore"
+    )
     default = "gpu" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--preset", choices=PRESETS, default=default)
+    parser.add_argument(
+        "--compile", action="store_true", help="a faster U-Net after minutes of compiling"
+    )
     args = parser.parse_args()
     torch.manual_seed(0)
+    preset = replace(PRESETS[args.preset], compiled=args.compile)
     for stage in args.stages or STAGES:
-        STAGES[stage](PRESETS[args.preset])
+        (STAGES | {"restore": restore})[stage](preset)
 
 
 if __name__ == "__main__":

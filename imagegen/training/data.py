@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from imagegen.storybook import Scene, draw, random_scene
 
@@ -40,8 +39,3 @@ def pictures(n: int, seed: int, folder: Path, held_out: bool | None = False) -> 
             for picture in pool.map(_paint, jobs, chunksize=64):
                 file.write(picture.tobytes())
     return np.memmap(path, np.uint8, "r", shape=(n, SIZE, SIZE, 3))
-
-
-def to_tensor(pixels: np.ndarray) -> torch.Tensor:
-    """Pixels (n, height, width, 3) of 0..255 as floats (n, 3, height, width) in -1..1."""
-    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -43,18 +43,19 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision=precision)
+    first, state_file, state = 0, folder / "state.pt", {}
+    if state_file.exists():
+        state = torch.load(state_file, map_location="cpu", weights_only=True)
+        loss.load_state_dict(state["loss"])
+        first = state["step"]
     weights = [p for p in loss.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     average = EMAModel(weights, decay=decay, use_ema_warmup=True, inv_gamma=1, power=0.75)
-    first, state_file = 0, folder / "state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        loss.load_state_dict(state["loss"])
+    if "optimizer" in state:  # not in what begin_with() left
         optimizer.load_state_dict(state["optimizer"])
         average.load_state_dict(state["average"])
-        first = state["step"]
     average.to(accelerator.device)
     model, optimizer = accelerator.prepare(loss, optimizer)
     model.train()
@@ -103,12 +104,24 @@ def fit(
     average.copy_to(weights)
 
 
+def begin_with(loss: nn.Module, folder: Path) -> None:
+    """Let the next fit() in `folder` begin with these weights, at step 0.
+
+    Raises ValueError if a run's state is there: it would be lost.
+    """
+    if (folder / "state.pt").exists():
+        raise ValueError(f"{folder} holds the state of a run: go on with it, or move it away.")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"loss": loss.state_dict(), "step": 0}, folder / "state.pt")
+
+
 def load_average(loss: nn.Module, folder: Path) -> int:
     """Put an unfinished run's averaged weights into `loss`; return the step it had reached."""
     state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     loss.load_state_dict(state["loss"])
     weights = [p for p in loss.parameters() if p.requires_grad]
-    average = EMAModel(weights)
-    average.load_state_dict(state["average"])
-    average.copy_to(weights)
+    if "average" in state:
+        average = EMAModel(weights)
+        average.load_state_dict(state["average"])
+        average.copy_to(weights)
     return state["step"]

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagegen.measure import Oracle
+from imagegen.measure import Oracle, to_tensor
 from imagegen.storybook import FACTORS, VALUES
-from imagegen.training.data import pictures, scene, to_tensor
+from imagegen.training.data import pictures, scene
 from imagegen.training.loop import generator
 
 

@@ -22,8 +22,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from imagegen.measure import to_tensor
 from imagegen.storybook import caption, vocabulary
-from imagegen.training.data import pictures, scene, to_tensor
+from imagegen.training.data import pictures, scene
 from imagegen.training.loop import generator
 
 LENGTH = 32  # tokens a prompt may have; the longest caption needs fewer

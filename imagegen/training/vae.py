@@ -15,7 +15,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from imagegen.training.data import SIZE, pictures, to_tensor
+from imagegen.measure import to_tensor
+from imagegen.training.data import SIZE, pictures
 from imagegen.training.loop import generator
 
 CROP = 64
