@@ -7,6 +7,7 @@ takes its place, so that the next cell runs all the same.
 
 from __future__ import annotations  # or the annotations alone would import all of diffusers
 
+import copy
 import difflib
 import inspect
 import warnings
@@ -19,6 +20,7 @@ from types import MethodType
 import diffusers
 import torch
 import transformers
+from diffusers.configuration_utils import FrozenDict
 from huggingface_hub import constants, errors, hf_hub_download, utils
 from packaging.version import Version
 
@@ -89,6 +91,36 @@ def load_pipeline(
         fallback = model.fallback if model else SMALL
         print(f"{hub_id} cannot be used: {_reason(error)}. {fallback} draws instead.")
     return load_pipeline(fallback, device)
+
+
+TASKS = {
+    "text-to-image": "StableDiffusionPipeline",
+    "image-to-image": "StableDiffusionImg2ImgPipeline",
+    "inpaint": "StableDiffusionInpaintPipeline",
+}
+
+
+def as_task(pipe: diffusers.DiffusionPipeline, task: str) -> diffusers.DiffusionPipeline:
+    """The stock pipeline of another task around the same weights; pipe itself stays as it is.
+
+    pipe: a Stable Diffusion of the first kind, as the small model is. task: a key of TASKS.
+    """
+    if task not in TASKS:
+        raise ValueError(f"There is no task {task!r}: use one of {', '.join(TASKS)}.")
+    parts = dict(pipe.components)
+    # Each pipeline has its own scheduler, which counts the steps of one picture.
+    parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
+    latents = pipe.vae.config.latent_channels
+    if task == "inpaint" and pipe.unet.config.in_channels == latents != 4:
+        # Diffusers tells an ordinary U-Net (4) from one made for inpainting (9) by this label
+        # alone, and knows no latents of 8 channels. The copy shares every weight.
+        parts["unet"] = copy.copy(pipe.unet)
+        parts["unet"]._internal_dict = FrozenDict({**pipe.unet.config, "in_channels": 4})
+    with _quiet():
+        other = getattr(diffusers, TASKS[task])(**parts, requires_safety_checker=False)
+    other.register_to_config(_name_or_path=pipe.name_or_path)
+    other.set_progress_bar_config(disable=True)
+    return _telling_unknown_words(other) if Path(str(pipe.name_or_path)).name == SMALL else other
 
 
 def settings(pipe: diffusers.DiffusionPipeline) -> dict:

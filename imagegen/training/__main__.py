@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,9 +19,10 @@ from safetensors.torch import save_model
 
 from imagegen.measure import oracle as the_oracle
 from imagegen.models import load_pipeline
-from imagegen.training import evaluate, oracle, text_to_image, vae
+from imagegen.training import evaluate, oracle, text_to_image, upscaler, vae
 from imagegen.training.data import pictures
 from imagegen.training.loop import begin_with, fit, load_average
+from imagegen.upscale import Upscaler
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "checkpoints"
@@ -40,15 +41,15 @@ class Preset:
     steps: int
     batch: int
     rate: float
-    compiled: bool = False
+    upscaler_steps: int
 
 
 PRESETS = {
-    "cpu": Preset(36_000, 2_500, 5_000, 4_000, 16, 12_000, 64, 8e-4),
-    "gpu": Preset(200_000, 6_000, 20_000, 10_000, 64, 40_000, 256, 1e-3),
+    "cpu": Preset(36_000, 2_500, 5_000, 4_000, 16, 12_000, 64, 8e-4, 5_000),
+    "gpu": Preset(200_000, 6_000, 20_000, 10_000, 64, 40_000, 256, 1e-3, 20_000),
 }
-# Seeds of the data sets: training, checking while training, the oracle's own.
-TRAIN, CHECK, ORACLE_TRAIN, ORACLE_CHECK = 1, 2, 5, 6
+# Seeds of the data sets: training, checking while training, the oracle's and the upscaler's own.
+TRAIN, CHECK, ORACLE_TRAIN, ORACLE_CHECK, UPSCALER_TRAIN, UPSCALER_CHECK = 1, 2, 5, 6, 7, 8
 
 
 def train_oracle(preset: Preset) -> None:
@@ -76,6 +77,7 @@ def restore(preset: Preset) -> None:
     begin_with(loss, STATE / "text-to-image")
     begin_with(vae.Loss(vae.freeze_encoder(pipe.vae)), STATE / "decoder")
     pipe.vae.save_pretrained(STATE / "vae")
+    pipe.tokenizer.save_pretrained(STATE / "tokenizer")
 
 
 def train_decoder(preset: Preset) -> None:
@@ -98,8 +100,6 @@ def train_text_to_image(preset: Preset) -> None:
     data, scale = latents(preset)
     batches = text_to_image.batches(data, scale, tokenizer, TRAIN, preset.batch)
     loss = text_to_image.Loss(*text_to_image.build(tokenizer))
-    if preset.compiled:
-        loss.unet.compile()
     fit(loss, batches, STATE / "text-to-image", preset.steps, preset.rate)
 
 
@@ -151,9 +151,25 @@ def measure(preset: Preset) -> None:
     print(path.read_text())
 
 
+def train_upscaler(preset: Preset) -> None:
+    """Train the upscaler, write assets/models/storybook-upscaler and measure it."""
+    model, folder = Upscaler(), MODELS / "storybook-upscaler"
+    batches = upscaler.batches(preset.pictures // 9, UPSCALER_TRAIN, STATE / "data", 32)
+    fit(upscaler.Loss(model), batches, STATE / "upscaler", preset.upscaler_steps)
+    model.to(memory_format=torch.contiguous_format)
+    save_model(model, folder / "model.safetensors")
+    shutil.copy(STATE / "upscaler" / "log.csv", folder / "training.csv")
+    unseen = pictures(300, UPSCALER_CHECK, STATE / "data", held_out=True)
+    truth = oracle.labels(list(range(300)), UPSCALER_CHECK, held_out=True)
+    metrics = upscaler.metrics(model.cpu().eval(), the_oracle(), unseen, truth)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    print((folder / "metrics.json").read_text())
+
+
 STAGES = {
     "oracle": train_oracle, "vae": train_vae, "decoder": train_decoder,
     "text-to-image": train_text_to_image, "export": export, "measure": measure,
+    "upscaler": train_upscaler,
 }  # fmt: skip
 
 
@@ -165,14 +181,10 @@ def main() -> None:
     )
     default = "gpu" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--preset", choices=PRESETS, default=default)
-    parser.add_argument(
-        "--compile", action="store_true", help="a faster U-Net after minutes of compiling"
-    )
     args = parser.parse_args()
     torch.manual_seed(0)
-    preset = replace(PRESETS[args.preset], compiled=args.compile)
     for stage in args.stages or STAGES:
-        (STAGES | {"restore": restore})[stage](preset)
+        (STAGES | {"restore": restore})[stage](PRESETS[args.preset])
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ class Loss(nn.Module):
         return sum(F.cross_entropy(scores[f].float(), labels[:, i]) for i, f in enumerate(FACTORS))
 
 
-def labels(indices: list[int], seed: int) -> Tensor:
+def labels(indices: list[int], seed: int, held_out: bool | None = None) -> Tensor:
     """The factors of pictures as class numbers (n, 6)."""
-    scenes = [scene(i, seed, held_out=None) for i in indices]
+    scenes = [scene(i, seed, held_out) for i in indices]
     return torch.tensor([[VALUES[f].index(getattr(s, f)) for f in FACTORS] for s in scenes])
 
 
