@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -42,7 +42,6 @@ class Preset:
     batch: int
     rate: float
     upscaler_steps: int
-    compiled: bool = False
 
 
 PRESETS = {
@@ -78,6 +77,7 @@ def restore(preset: Preset) -> None:
     begin_with(loss, STATE / "text-to-image")
     begin_with(vae.Loss(vae.freeze_encoder(pipe.vae)), STATE / "decoder")
     pipe.vae.save_pretrained(STATE / "vae")
+    pipe.tokenizer.save_pretrained(STATE / "tokenizer")
 
 
 def train_decoder(preset: Preset) -> None:
@@ -100,8 +100,6 @@ def train_text_to_image(preset: Preset) -> None:
     data, scale = latents(preset)
     batches = text_to_image.batches(data, scale, tokenizer, TRAIN, preset.batch)
     loss = text_to_image.Loss(*text_to_image.build(tokenizer))
-    if preset.compiled:
-        loss.unet.compile()
     fit(loss, batches, STATE / "text-to-image", preset.steps, preset.rate)
 
 
@@ -183,14 +181,10 @@ def main() -> None:
     )
     default = "gpu" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--preset", choices=PRESETS, default=default)
-    parser.add_argument(
-        "--compile", action="store_true", help="a faster U-Net after minutes of compiling"
-    )
     args = parser.parse_args()
     torch.manual_seed(0)
-    preset = replace(PRESETS[args.preset], compiled=args.compile)
     for stage in args.stages or STAGES:
-        (STAGES | {"restore": restore})[stage](preset)
+        (STAGES | {"restore": restore})[stage](PRESETS[args.preset])
 
 
 if __name__ == "__main__":

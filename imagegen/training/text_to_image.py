@@ -36,7 +36,13 @@ SCHEDULE = {
 
 
 def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """A CLIP tokenizer to which each word of the captions is one token; others fall into pieces."""
+    """A CLIP tokenizer to which each word of the captions is one token; others fall into pieces.
+
+    It is built once and then read from the folder: the library breaks ties between equally
+    frequent pairs by chance, and the weights belong to the numbers that the words had.
+    """
+    if (folder / "tokenizer.json").exists():
+        return CLIPTokenizer.from_pretrained(folder)
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.Whitespace()
     letters = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
@@ -52,10 +58,12 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    return CLIPTokenizer(
+    tokenizer = CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH,
         unk_token="<|endoftext|>", pad_token="<|endoftext|>",
     )  # fmt: skip
+    tokenizer.save_pretrained(folder)
+    return tokenizer
 
 
 def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel]:
