@@ -43,7 +43,9 @@ def steps_run(steps, strength):
     """How many of the steps image-to-image runs: the last int(steps * strength) of them."""
     if not 0 < strength <= 1:
         raise ValueError(f"strength lies above 0 and up to 1, and is not {strength}.")
-    return min(int(steps * strength), steps)
+    if int(steps * strength) < 1:
+        raise ValueError(f"strength {strength} leaves none of {steps} steps: raise one of them.")
+    return int(steps * strength)
 
 
 def encode(pipe, image, generator):
@@ -68,11 +70,9 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
     """
     x0 = encode(pipe, image, generator)
     eps = torch.randn(x0.shape, generator=generator).to(x0)
-    text, empty = pipe.encode_prompt(prompt, pipe.device, 1, True)
+    words = torch.cat(pipe.encode_prompt(prompt, pipe.device, 1, True)[::-1])
     pipe.scheduler.set_timesteps(steps)
     first = steps - steps_run(steps, strength)
-    if first == steps:
-        raise ValueError(f"strength {strength} leaves none of {steps} steps: raise one of them.")
     times = pipe.scheduler.timesteps[first:]
     pipe.scheduler.set_begin_index(first)
     x = pipe.scheduler.add_noise(x0, eps, times[:1])
@@ -81,12 +81,12 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
         x = eps if strength == 1 else x
     for i, t in enumerate(times):
         both = pipe.scheduler.scale_model_input(torch.cat([x, x]), t)
-        answer = pipe.unet(both, t, torch.cat([empty, text])).sample
-        without, told = answer.chunk(2)
-        x = pipe.scheduler.step(without + w * (told - without), t, x).prev_sample
+        without, told = pipe.unet(both, t, words).sample.chunk(2)
+        answer = without + w * (told - without)
+        x = pipe.scheduler.step(answer, t, x).prev_sample
         if mask is not None:
-            left = i + 1 < len(times)
-            old = pipe.scheduler.add_noise(x0, eps, times[i + 1 : i + 2]) if left else x0
+            s = times[i + 1 : i + 2]
+            old = pipe.scheduler.add_noise(x0, eps, s) if len(s) else x0
             x = new * x + (1 - new) * old
     return decode(pipe, x)
 
