@@ -95,7 +95,7 @@ def copy(tmp_path):
 
 
 def _built(root):
-    names = [*root.glob("quizzes/*/*"), *root.glob("solutions/*/quiz.ipynb")]
+    names = [*root.glob("quizzes/*/*.ipynb"), *root.glob("solutions/*/quiz.ipynb")]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in names}
 
 
