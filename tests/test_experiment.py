@@ -374,15 +374,15 @@ def drawn(pipe, prompts, **given):
 
 
 def test_fidelity_rises_with_guidance_and_shuffled_prompts_are_at_chance(pipe):
-    """48 scenes of pairs that training never showed, the same noise at w = 1 and the default."""
+    """96 scenes of pairs that training never showed, the same noise at w = 1 and the default."""
     rng = random.Random(1)
-    prompts = [caption(random_scene(rng, True), rng) for _ in range(48)]
+    prompts = [caption(random_scene(rng, True), rng) for _ in range(96)]
     plain, _ = drawn(pipe, prompts, steps=6, guidance=1)
     guided, images = drawn(pipe, prompts, steps=6)
     assert mean_interval(guided - plain)[1] > 0
     shuffled = sum(matches(images, prompts[1:] + prompts[:1]))
-    assert wilson(shuffled, 48)[1] < wilson(int(guided.sum()), 48)[0]
-    assert wilson(shuffled, 48)[0] < 0.02  # chance: two scenes in a row alike are rarer
+    assert wilson(shuffled, 96)[1] < wilson(int(guided.sum()), 96)[0]
+    assert wilson(shuffled, 96)[0] < 0.02  # chance: two scenes in a row alike are rarer
 
 
 def test_diversity_falls_with_guidance(pipe, tmp_path):
