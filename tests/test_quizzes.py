@@ -95,8 +95,9 @@ def copy(tmp_path):
 
 
 def _built(root):
-    names = [*root.glob("quizzes/*/*.ipynb"), *root.glob("solutions/*/quiz.ipynb")]
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in names}
+    names = [*root.glob("quizzes/*/*"), *root.glob("solutions/*/quiz.ipynb")]
+    files = [path for path in names if path.is_file()]  # results/ is what running one leaves
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 # -- building ----------------------------------------------------------------------------------
