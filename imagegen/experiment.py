@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ class Experiment:
     varied: dict[str, list]  # the settings that vary; the first goes down the grid
     rows: list[dict]  # for each picture its recipe, file and seconds (None if not drawn yet)
 
-    @property
+    @cached_property
     def images(self) -> list[Image.Image]:
         """The pictures in the order of rows, grey where one is not drawn yet."""
         return [
