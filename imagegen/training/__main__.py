@@ -169,22 +169,21 @@ def train_upscaler(preset: Preset) -> None:
 STAGES = {
     "oracle": train_oracle, "vae": train_vae, "decoder": train_decoder,
     "text-to-image": train_text_to_image, "export": export, "measure": measure,
-    "upscaler": train_upscaler,
+    "upscaler": train_upscaler, "restore": restore,
 }  # fmt: skip
+DEFAULT = [stage for stage in STAGES if stage != "restore"]
 
 
 def main() -> None:
     """Parse the command line and run the stages asked for."""
     parser = argparse.ArgumentParser(prog="python -m imagegen.training", description=__doc__)
-    parser.add_argument(
-        "stages", nargs="*", choices=[*STAGES, "restore", []], help="default: all but restore"
-    )
+    parser.add_argument("stages", nargs="*", choices=[*STAGES, []], help="default: all but restore")
     default = "gpu" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--preset", choices=PRESETS, default=default)
     args = parser.parse_args()
     torch.manual_seed(0)
-    for stage in args.stages or STAGES:
-        (STAGES | {"restore": restore})[stage](PRESETS[args.preset])
+    for stage in args.stages or DEFAULT:
+        STAGES[stage](PRESETS[args.preset])
 
 
 if __name__ == "__main__":

@@ -16,11 +16,8 @@ from torch import Tensor, nn
 from imagegen.latent import psnr
 from imagegen.measure import Oracle, to_tensor, wilson
 from imagegen.storybook import FACTORS
-from imagegen.training.data import SIZE, pictures
-from imagegen.training.loop import generator
+from imagegen.training import vae
 from imagegen.upscale import Upscaler, bicubic, shrink
-
-CROP = 64
 
 
 class Loss(nn.Module):
@@ -37,18 +34,11 @@ class Loss(nn.Module):
 
 
 def batches(n: int, seed: int, folder: Path, batch_size: int):
-    """A function from the step number to a batch of random crops of n pictures."""
-    data = pictures(n, seed, folder)
+    """The autoencoder's random crops of n pictures, mirrored in every other step."""
+    crops = vae.batches(n, seed, folder, batch_size)
 
     def batch(step: int) -> tuple[Tensor]:
-        g = generator(seed, step)
-        rows = torch.randint(n, (batch_size,), generator=g).tolist()
-        places = SIZE - CROP + 1
-        corners = torch.randint(places, (batch_size, 2), generator=g).tolist()
-        crops = [
-            data[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows, corners, strict=True)
-        ]
-        x = to_tensor(np.stack(crops))
+        (x,) = crops(step)
         return (x.flip(-1) if step % 2 else x,)
 
     return batch

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from imagegen import latent
 from imagegen.measure import to_tensor
 from imagegen.training.data import SIZE, pictures
 from imagegen.training.loop import generator
@@ -89,5 +90,4 @@ def reconstruct(vae: AutoencoderKL, data: np.ndarray) -> np.ndarray:
 
 def psnr(vae: AutoencoderKL, data: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of reconstructed pictures, the mean over pictures."""
-    error = (reconstruct(vae, data).astype(np.float32) - data) ** 2
-    return float((10 * np.log10(255**2 / error.mean((1, 2, 3)))).mean())
+    return latent.psnr(to_tensor(data), to_tensor(reconstruct(vae, data))).mean().item()
