@@ -9,7 +9,7 @@ from diffusers import DDIMScheduler
 from torch import nn
 
 from imagegen.measure import to_tensor
-from imagegen.storybook import vocabulary
+from imagegen.storybook import Scene, draw, vocabulary
 from imagegen.training import data, oracle, text_to_image, vae
 from imagegen.training.loop import begin_with, fit, generator, load_average
 
@@ -85,6 +85,20 @@ def test_pictures_are_drawn_once_and_continued(tmp_path):
     assert x.shape == (5, 3, 128, 128) and x.min() >= -1 and x.max() <= 1
 
 
+def test_the_detail_is_found_where_it_was_drawn(tmp_path):
+    """Birds are in the sky; a picture without a detail has no cell, and leaving it out is all."""
+    cells = data.detail_cells(40, 9, tmp_path)
+    scenes = [data.scene(i, 9) for i in range(40)]
+    for scene, where in zip(scenes, cells, strict=True):
+        assert (scene.detail == "none") == (where.sum() == 0), scene
+    assert cells[:, 12:].sum() == 0 < cells[:, :8].sum()
+    scene = Scene(place="beach", detail="birds")
+    bare = np.asarray(draw(scene, seed=1, detail=False)).astype(int)
+    drawn = np.asarray(draw(scene, seed=1)).astype(int)
+    changed = np.abs(drawn - bare).max(axis=2) > 0
+    assert 0.01 < changed.mean() < 0.1 and not changed[64:].any()
+
+
 def test_every_word_is_one_token(tmp_path):
     tokenizer = text_to_image.build_tokenizer(tmp_path)
     for word in vocabulary():
@@ -111,7 +125,11 @@ def test_the_v_loss_is_the_closed_form(tmp_path):
     t = torch.tensor([0, 300, 700, 999])
     tokens = tokenizer(["a cat"] * 4, padding="max_length", return_tensors="pt").input_ids
     v = DDIMScheduler(**text_to_image.SCHEDULE).get_velocity(x0, eps, t)
-    torch.testing.assert_close(loss(x0, eps, t, tokens), v.square().mean())
+    even, uneven = torch.ones(4, 16, 16), torch.ones(4, 16, 16)
+    torch.testing.assert_close(loss(x0, eps, t, tokens, even), v.square().mean())
+    uneven[:, 3, 5] = 6
+    more = v.square().mean() + 5 * v[:, :, 3, 5].square().sum() / v.numel()
+    torch.testing.assert_close(loss(x0, eps, t, tokens, uneven), more)
 
 
 def test_the_last_step_is_pure_noise():
@@ -148,7 +166,7 @@ def test_a_step_of_each_model_lowers_its_loss(tmp_path):
         (oracle.Loss(oracle.Oracle()), (x, oracle.labels([0, 1], 9))),
         (
             text_to_image.Loss(*text_to_image.build(tokenizer)),
-            (x0, eps, torch.tensor([100, 900]), tokens),
+            (x0, eps, torch.tensor([100, 900]), tokens, torch.ones(2, 16, 16)),
         ),
     ]
     for loss, inputs in cases:

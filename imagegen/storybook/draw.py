@@ -20,8 +20,11 @@ from imagegen.storybook.scene import Scene
 OVERSAMPLE = 3
 
 
-def draw(scene: Scene, seed: int = 0, size: int = 128) -> Image.Image:
-    """One RGB picture of a scene, size x size pixels; same scene and seed, same picture."""
+def draw(scene: Scene, seed: int = 0, size: int = 128, detail: bool = True) -> Image.Image:
+    """One RGB picture of a scene, size x size pixels; same scene and seed, same picture.
+
+    detail: False leaves the birds, the balloon or the cars out and everything else in its place.
+    """
     rng = random.Random(f"{seed} {' '.join(astuple(scene))}")
     light = Light(scene.time, scene.weather)
     brush = Brush(_sky(scene, light, size * OVERSAMPLE), light)
@@ -32,7 +35,8 @@ def draw(scene: Scene, seed: int = 0, size: int = 128) -> Image.Image:
         _sun(brush, rng, x)
         _clouds(brush, rng)
     places.PAINT[scene.place](brush, rng)
-    _detail(scene.detail, brush, rng, x)
+    unseen = Brush(brush.image.copy(), light)
+    _detail(scene.detail, brush if detail else unseen, rng, x)
     if scene.weather == "fog":
         _fog(brush, rng, 0.5)
     if scene.subject != "none":

@@ -20,7 +20,7 @@ from safetensors.torch import save_model
 from imagegen.measure import oracle as the_oracle
 from imagegen.models import load_pipeline
 from imagegen.training import evaluate, oracle, text_to_image, upscaler, vae
-from imagegen.training.data import pictures
+from imagegen.training.data import detail_cells, pictures
 from imagegen.training.loop import begin_with, fit, load_average
 from imagegen.upscale import Upscaler
 
@@ -98,7 +98,8 @@ def train_text_to_image(preset: Preset) -> None:
     """Train the text encoder and the U-Net on the latents."""
     tokenizer = text_to_image.build_tokenizer(STATE / "tokenizer")
     data, scale = latents(preset)
-    batches = text_to_image.batches(data, scale, tokenizer, TRAIN, preset.batch)
+    details = detail_cells(preset.pictures, TRAIN, STATE / "data")
+    batches = text_to_image.batches(data, scale, details, tokenizer, TRAIN, preset.batch)
     loss = text_to_image.Loss(*text_to_image.build(tokenizer))
     fit(loss, batches, STATE / "text-to-image", preset.steps, preset.rate)
 

@@ -11,6 +11,7 @@ import numpy as np
 from imagegen.storybook import Scene, draw, random_scene
 
 SIZE = 128
+CELLS = 16  # a latent has one value for each 8 x 8 pixels
 
 
 def scene(index: int, seed: int, held_out: bool | None = False) -> Scene:
@@ -23,19 +24,37 @@ def _paint(job: tuple[int, int, bool | None]) -> np.ndarray:
     return np.asarray(draw(scene(index, seed, held_out), seed=seed * 10_000_000 + index, size=SIZE))
 
 
-def pictures(n: int, seed: int, folder: Path, held_out: bool | None = False) -> np.ndarray:
-    """n pictures as uint8 (n, 128, 128, 3), drawn on the first call and read from disk afterwards.
+def _detail_cells(job: tuple[int, int, bool | None]) -> np.ndarray:
+    index, seed, held_out = job
+    content = scene(index, seed, held_out)
+    if content.detail == "none":
+        return np.zeros((CELLS, CELLS), np.uint8)
+    bare = draw(content, seed=seed * 10_000_000 + index, size=SIZE, detail=False)
+    changed = np.abs(_paint(job).astype(int) - np.asarray(bare)).max(axis=2) > 16
+    blocks = changed.reshape(CELLS, SIZE // CELLS, CELLS, SIZE // CELLS)
+    return blocks.any(axis=(1, 3)).astype(np.uint8)
 
-    A file with fewer pictures is continued, so that a data set can grow.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"pictures-{seed}-{held_out}.u8"
-    picture_bytes = SIZE * SIZE * 3
-    have = path.stat().st_size // picture_bytes if path.exists() else 0
-    if have < n:
+
+def _stored(path: Path, shape: tuple[int, ...], make, seed: int, held_out: bool | None):
+    """Rows of bytes, made on the first call and read from disk afterwards; a file may grow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = int(np.prod(shape[1:]))
+    have = path.stat().st_size // row if path.exists() else 0
+    if have < shape[0]:
         with path.open("r+b" if path.exists() else "wb") as file, ProcessPoolExecutor() as pool:
-            file.seek(have * picture_bytes)
-            jobs = ((i, seed, held_out) for i in range(have, n))
-            for picture in pool.map(_paint, jobs, chunksize=64):
-                file.write(picture.tobytes())
-    return np.memmap(path, np.uint8, "r", shape=(n, SIZE, SIZE, 3))
+            file.seek(have * row)
+            jobs = ((i, seed, held_out) for i in range(have, shape[0]))
+            for array in pool.map(make, jobs, chunksize=64):
+                file.write(array.tobytes())
+    return np.memmap(path, np.uint8, "r", shape=shape)
+
+
+def pictures(n: int, seed: int, folder: Path, held_out: bool | None = False) -> np.ndarray:
+    """n pictures as uint8 (n, 128, 128, 3)."""
+    path = folder / f"pictures-{seed}-{held_out}.u8"
+    return _stored(path, (n, SIZE, SIZE, 3), _paint, seed, held_out)
+
+
+def detail_cells(n: int, seed: int, folder: Path) -> np.ndarray:
+    """Which of the 16 x 16 cells of each of pictures() the detail touches: 0 or 1, (n, 16, 16)."""
+    return _stored(folder / f"details-{seed}.u8", (n, CELLS, CELLS), _detail_cells, seed, False)

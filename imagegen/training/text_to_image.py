@@ -28,6 +28,7 @@ from imagegen.training.data import pictures, scene
 from imagegen.training.loop import generator
 
 LENGTH = 32  # tokens a prompt may have; the longest caption needs fewer
+DETAIL_WEIGHT = 5.0  # how much more an error counts where birds, a balloon or cars are
 SCHEDULE = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
     "prediction_type": "v_prediction", "rescale_betas_zero_snr": True,
@@ -87,7 +88,10 @@ def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel
 
 
 class Loss(nn.Module):
-    """The v-prediction loss of latents (n, 8, 16, 16) under token ids (n, 32)."""
+    """The v-prediction loss of latents (n, 8, 16, 16) under token ids (n, 32).
+
+    weight, (n, 16, 16): how much each place of a latent counts.
+    """
 
     def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
         super().__init__()
@@ -99,14 +103,15 @@ class Loss(nn.Module):
             "alpha_bar", DDIMScheduler(**SCHEDULE).alphas_cumprod, persistent=False
         )
 
-    def forward(self, x0: Tensor, eps: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        """The mean squared error of v_hat."""
+    def forward(self, x0: Tensor, eps: Tensor, t: Tensor, tokens: Tensor, weight: Tensor) -> Tensor:
+        """The weighted mean squared error of v_hat."""
         signal = self.alpha_bar[t].sqrt()[:, None, None, None]
         noise = (1 - self.alpha_bar[t]).sqrt()[:, None, None, None]
         xt = (signal * x0 + noise * eps).to(memory_format=torch.channels_last)
         text = self.text_encoder(tokens).last_hidden_state
         v_hat = self.unet(xt, t, encoder_hidden_states=text).sample
-        return (v_hat.float() - (signal * eps - noise * x0)).square().mean()
+        error = (v_hat.float() - (signal * eps - noise * x0)).square()
+        return (weight[:, None] * error).mean()
 
 
 @torch.inference_mode()
@@ -146,8 +151,15 @@ def t_shares() -> Tensor:
     return 0.5 / len(weight) + 0.5 * weight / weight.sum()
 
 
-def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int, batch_size: int):
-    """A function from the step number to (x0, eps, t, tokens)."""
+def batches(
+    data: np.ndarray, scale: float, details: np.ndarray, tokenizer: CLIPTokenizer, seed: int,
+    batch_size: int,
+):  # fmt: skip
+    """A function from the step number to (x0, eps, t, tokens, weight).
+
+    details: detail_cells() of the pictures; where they are, an error counts more, because a few
+    birds are so small a part of a picture that their word would be learned last.
+    """
     share = t_shares().cumsum(0)
 
     def batch(step: int) -> tuple[Tensor, ...]:
@@ -163,7 +175,8 @@ def batches(data: np.ndarray, scale: float, tokenizer: CLIPTokenizer, seed: int,
         tokens = tokenizer(
             texts, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
         )
-        return x0, eps, t, tokens.input_ids
+        weight = 1 + DETAIL_WEIGHT * torch.from_numpy(details[rows].astype(np.float32))
+        return x0, eps, t, tokens.input_ids, weight
 
     return batch
 
