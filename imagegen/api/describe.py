@@ -50,7 +50,7 @@ NEAREST = {
     **dict.fromkeys(["rocket", "spaceship", "satellite", "astronaut"], "space station"),
     **dict.fromkeys(["car", "traffic", "taxi", "drone"], "city with flying cars"),
     **dict.fromkeys(["train", "railway", "tram", "bus", "bridge"], "robot in a city"),
-    **dict.fromkeys(["bird", "gull", "eagle", "owl", "swan"], "birds"),
+    **dict.fromkeys(["gull", "eagle", "owl", "swan"], "birds"),
     **dict.fromkeys(["airship", "zeppelin", "kite", "plane", "airplane", "freedom"], "balloon"),
     # places
     **dict.fromkeys(["ocean", "coast", "island", "lake", "shore", "bay", "wave", "water"], "beach"),
