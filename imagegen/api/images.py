@@ -253,7 +253,7 @@ def keep(request: Request, name: str, data: bytes) -> str:
 async def stream(job: Job, order: Order):
     asked = order.asked
     try:
-        async for kind, number, image, recipe in job.events():
+        async for _, number, image, recipe in job.events():
             data = await asyncio.to_thread(encode, order, image, recipe)
             event = {
                 "type": f"{order.event}.{'completed' if recipe else 'partial_image'}",
