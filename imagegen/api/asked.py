@@ -153,7 +153,7 @@ def within(name: str, kind: str, value, least, most):
         f"Invalid '{name}': {kind} {side} value. Expected a value {sign} {limit}, "
         f"but got {shown} instead.",
         name,
-        f"{kind}_{side.replace(' ', '_')}_value",
+        f"{kind}_above_max_value" if over else f"{kind}_below_min_value",
     )
 
 
