@@ -4,6 +4,9 @@ import base64
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -463,6 +466,16 @@ def test_a_full_queue_says_when_to_come_again_and_who_leaves_frees_a_place(small
     assert time.monotonic() - start < 10
 
 
+def test_who_gives_up_waiting_for_a_picture_stops_its_drawing(small):
+    client = connect(small)
+    soon(lambda: generate(client))
+    with pytest.raises(openai.APITimeoutError):
+        generate(connect(small, timeout=1), extra_body={"steps": 200}, n=10)
+    start = time.monotonic()
+    generate(client)
+    assert time.monotonic() - start < 10
+
+
 def test_faults_come_as_often_as_asked_and_the_client_tries_again(small):
     client, patient = connect(small), connect(small, max_retries=2)
     kinds = {
@@ -495,6 +508,30 @@ def test_a_stopped_server_is_gone():
         connect(running).models.list()
     with pytest.raises(openai.APIConnectionError):
         connect(running).models.list()
+
+
+def test_a_server_ends_with_the_program_that_started_it_however_that_ends():
+    code = "import os, imagegen.api as a; print(a.start().url, flush=True); os._exit(1)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    client = OpenAI(base_url=run.stdout.strip(), api_key="not-needed", max_retries=0, timeout=5)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            client.models.list()
+        except openai.APIConnectionError:
+            return
+        time.sleep(0.2)
+    pytest.fail("the server lives on")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_a_server_in_a_terminal_ends_quietly_when_interrupted():
+    command = [sys.executable, "-m", "imagegen.api", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert out == "" and "Traceback" not in err
 
 
 REAL = "IMAGEGEN_REAL_API"

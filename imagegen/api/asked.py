@@ -124,7 +124,7 @@ class Fields:
         value = self.take(name)
         if self.form and value in ("true", "false"):
             value = value == "true"
-        if value not in (None, True, False) or type(value) is int:
+        if value is not None and type(value) is not bool:
             raise wrong_type(name, "a boolean", value)
         return bool(value)
 
