@@ -187,7 +187,7 @@ class Studio:
         for number in range(count):
             one = settings | {"seed": settings["seed"] + number}
             doing = f"Drawing {number + 1} of {count}" if count > 1 else "Drawing"
-            self.view.tell(doing, number / count)
+            self.view.tell("Waiting for the model", number / count)
             for event in ask_picture(client, self.image_model, one):
                 if self.job is not job:
                     return
