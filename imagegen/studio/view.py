@@ -58,7 +58,7 @@ class Form:
         self.steps.value = steps
         self.seed.value = str(settings.get("seed", ""))
         self.guidance.value = settings.get("guidance", self.guidance.value)
-        self.size.value = settings.get("size") or size_of(settings) or self.size.value
+        self.size.value = size_of(settings) or self.size.value
 
 
 class View:
@@ -106,7 +106,7 @@ class View:
             part("row", self.theme, self.describe), heading("Description"), self.text,
             heading("Settings"), self.form.box, part("row", self.draw, self.upload),
         )  # fmt: skip
-        see = part("panel", heading("Picture"), self.message, self.loader, self.empty, self.result)
+        see = part("panel", heading("Picture"), self.empty, self.result)
         self.shelf = part("panel", heading("Gallery"), self.gallery)
         title = widgets.HTML(f"<style>{STYLE}</style><h1>Painting studio</h1>")
         news = part("news", self.message, self.loader)
@@ -179,6 +179,8 @@ def problem(seed, guidance, count):
 
 def size_of(recipe):
     """The size to ask for so that a picture has the recipe's shape; None if it names none."""
+    if recipe.get("size") in SIZES.values():
+        return recipe["size"]
     if "width" not in recipe or "height" not in recipe:
         return None
     tall = recipe["height"] - recipe["width"]  # in pixels of whatever model drew it
