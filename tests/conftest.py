@@ -26,3 +26,12 @@ def snapshot(tmp_path_factory):
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "snapshot"]):
         subprocess.run([*git, *words], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The local server as it starts by itself, for every test that only asks it."""
+    from imagegen.api import start
+
+    with start() as running:
+        yield running

@@ -13,6 +13,7 @@ from datetime import date
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from imagegen.api import images, responses
@@ -38,6 +39,8 @@ def create_app(emulate_retired: bool = False, places: int = 16, today: date | No
     app.include_router(images.router)
     app.include_router(responses.router)
     answer_errors(app)
+    # No page of the web may talk to it under a name of its own that leads to this machine.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.exception_handler(images.Gone)
     @app.exception_handler(ClientDisconnect)

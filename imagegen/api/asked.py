@@ -275,8 +275,8 @@ def wrong_size(width: int, height: int) -> str | None:
         return "width and height must both be divisible by 16."
     if max(width, height) > 3 * min(width, height):
         return "the sides must lie between 1:3 and 3:1."
-    if max(width, height) > 3840 or min(width, height) > 2160:
-        return "the largest are 3840x2160 and 2160x3840."
+    if max(width, height) > 3840:
+        return "no side may be longer than 3840 pixels."
     if not 655_360 <= width * height <= 8_294_400:
         return "it must have from 655,360 to 8,294,400 pixels."
     return None
