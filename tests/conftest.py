@@ -30,8 +30,8 @@ def snapshot(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server():
-    """The local server as it starts by itself, for every test that only asks it."""
+    """The local server, for every test that only asks it, on a day that does not pass."""
     from imagegen.api import start
 
-    with start() as running:
+    with start(today="2026-11-24") as running:
         yield running

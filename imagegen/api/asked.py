@@ -124,7 +124,7 @@ class Fields:
         value = self.take(name)
         if self.form and value in ("true", "false"):
             value = value == "true"
-        if value not in (None, True, False) or type(value) is int:
+        if value is not None and type(value) is not bool:
             raise wrong_type(name, "a boolean", value)
         return bool(value)
 
@@ -153,7 +153,7 @@ def within(name: str, kind: str, value, least, most):
         f"Invalid '{name}': {kind} {side} value. Expected a value {sign} {limit}, "
         f"but got {shown} instead.",
         name,
-        f"{kind}_{side.replace(' ', '_')}_value",
+        f"{kind}_above_max_value" if over else f"{kind}_below_min_value",
     )
 
 
