@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import subprocess
 import sys
 from datetime import date
 
@@ -161,13 +162,9 @@ def drawing():
     return painter.Drawing("a cat", (1,), (128, 128), 4, 5.0)
 
 
-def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn(monkeypatch):
-    from imagegen.api import draw
-
-    monkeypatch.setattr(draw, "Hand", Failing)
-
+def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn():
     async def go():
-        queue = painter.Painter(places=2)
+        queue = painter.Painter(2, Failing)
         first, second = queue.admit(drawing()), queue.admit(drawing())
         with pytest.raises(ApiError, match="no room for a picture"):
             [event async for event in first.events()]
@@ -181,29 +178,27 @@ def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn(monkeypatch):
     asyncio.run(asyncio.wait_for(go(), 60))
 
 
-@pytest.mark.parametrize("where", ["the first picture", "the model"])
-def test_a_failure_in_a_stream_is_an_event(monkeypatch, where):
-    from imagegen.api import draw
+def cannot_load():
+    raise OSError("no weights here")
 
-    def cannot_load():
-        raise OSError("no weights here")
 
-    monkeypatch.setattr(draw, "Hand", Failing if where == "the first picture" else cannot_load)
+@pytest.mark.parametrize(
+    "load, said", [(Failing, "no room for a picture"), (cannot_load, "no weights here")]
+)
+def test_a_failure_in_a_stream_is_an_event(load, said):
     order = images.Order(asked(), drawing(), (128, 128), lambda image: image, "image_generation")
 
     async def go():
-        job = painter.Painter(places=2).admit(order.drawing)
+        job = painter.Painter(2, load).admit(order.drawing)
         return [event async for event in images.stream(job, order)]
 
     (event,) = asyncio.run(asyncio.wait_for(go(), 60))
     assert event.startswith("event: error\n") and '"code": "server_error"' in event
-    assert ("no room" if where == "the first picture" else "no weights here") in event
+    assert said in event
 
 
 def test_a_server_that_is_only_imported_needs_no_torch():
     code = "import sys, imagegen.api, imagegen.api.app; sys.exit('torch' in sys.modules)"
-    import subprocess
-
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code]).returncode == 0
 
 

@@ -24,6 +24,13 @@ from imagegen.api.painter import Painter
 GONE = 499  # what servers note down for a client that left; nobody hears it
 
 
+def load_hand():
+    """The hand that draws. It brings torch, which takes seconds, and so is imported here alone."""
+    from imagegen.api.draw import Hand
+
+    return Hand()
+
+
 def create_app(emulate_retired: bool = False, places: int = 16, today: date | None = None):
     """The app, its painter at work. places: requests for pictures that may wait or be drawn.
 
@@ -32,7 +39,7 @@ def create_app(emulate_retired: bool = False, places: int = 16, today: date | No
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.emulate_retired = emulate_retired
     app.state.today = today or date.today()
-    app.state.painter = Painter(places)
+    app.state.painter = Painter(places, load_hand)
     app.state.faults = images.Faults()
     app.state.pictures = OrderedDict()
     app.state.memory = responses.Memory()
