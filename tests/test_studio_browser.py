@@ -31,7 +31,7 @@ def page(request, window, snapshot):
         nbformat.write(notebook, snapshot / "studio.ipynb")
         lab = request.getfixturevalue("lab")
         visit(page, f"{lab}/lab/workspaces/studio/tree/studio.ipynb")
-        menu(page, "View", "Show Left Sidebar")
+        page.keyboard.press("Control+b")  # no sidebar, so that the studio has the room
         menu(page, "Run", "Run All Cells")
     else:
         page.errors = []
