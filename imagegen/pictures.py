@@ -120,11 +120,7 @@ def save(image: Image.Image, recipe: dict, folder: str | Path = "results") -> Pa
         raise ValueError(f"save() takes one PIL picture, not {type(image).__name__}.")
     recipe = _plain(recipe)
     now = datetime.now().astimezone()
-    chunks = PngInfo()
-    chunks.add_text("parameters", write_infotext(recipe, image.size, __version__))
-    note = {"recipe": recipe, "saved": now.isoformat(), "imagegen": __version__}
-    chunks.add_text("imagegen", json.dumps(note))
-    data = _png(image, chunks)
+    data = png_with_recipe(image, recipe, saved=now.isoformat())
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"{folder} is a file, so no picture can be saved in it.")
@@ -143,6 +139,18 @@ def save(image: Image.Image, recipe: dict, folder: str | Path = "results") -> Pa
             path.unlink(missing_ok=True)
             raise
         return path
+
+
+def png_with_recipe(image: Image.Image, recipe: dict, **note) -> bytes:
+    """The PNG that carries a recipe, as save() writes it; note: what else to write down beside it.
+
+    Without a note, equal pictures with equal recipes have equal bytes.
+    """
+    recipe = _plain(recipe)
+    chunks = PngInfo()
+    chunks.add_text("parameters", write_infotext(recipe, image.size, __version__))
+    chunks.add_text("imagegen", json.dumps({"recipe": recipe, **note, "imagegen": __version__}))
+    return _png(image, chunks)
 
 
 def read_recipe(path: str | Path) -> dict:
