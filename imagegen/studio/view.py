@@ -1,0 +1,205 @@
+"""What is seen of the studio: widgets, made once and later only changed. Built in chapter 12.
+
+Only widgets that ipywidgets 7 and 8 share; style.css knows the parts by their names.
+"""
+
+import random
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+
+THEMES = (
+    "A lighthouse at night", "A cottage in a snow-covered forest", "A futuristic city at sunset",
+    "A cat on a beach", "A dragon over the mountains", "A portrait of a knight", "Hope",
+)  # fmt: skip
+SIZES = {"Square": "1024x1024", "Wide": "1536x1024", "Tall": "1024x1536"}
+QUALITIES = {"Low, 8 steps": 8, "Medium, 20 steps": 20, "High, 40 steps": 40}
+STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+class Form:
+    """The settings of a picture: a field for each, what is wrong with them, and back."""
+
+    def __init__(self, ours):
+        """ours: whether the model is the course's; others take no seed and no guidance."""
+        self.size = widgets.Dropdown(options=list(SIZES.items()))
+        self.steps = widgets.Dropdown(options=list(QUALITIES.items()), value=20)
+        self.count = widgets.IntText(value=1)
+        self.seed = widgets.Text(placeholder="random")
+        self.guidance = widgets.FloatText(value=5, step=0.5)
+        fields = {"Size": self.size, "Quality": self.steps, "Pictures": self.count}
+        if ours:
+            fields |= {"Seed": self.seed, "Guidance": self.guidance}
+        self.box = part("form", *(part("field", label(n), field) for n, field in fields.items()))
+
+    def problem(self):
+        """One sentence on the first field that is wrong, or None."""
+        seed, guidance, count = self.seed.value.strip(), self.guidance.value, self.count.value
+        if seed and not (seed.isdecimal() and int(seed) < 2**32 - 8):
+            return f"The seed is a whole number from 0 to {2**32 - 9}, or empty, and not {seed!r}."
+        if not 1 <= guidance <= 20:
+            return f"The guidance is a number from 1 to 20, and not {guidance:g}."
+        if not 1 <= count <= 8:
+            return f"One to eight pictures can be drawn at a time, and not {count}."
+
+    def settings(self):
+        """The settings of the first picture; for an empty seed a random one, which is kept."""
+        seed = self.seed.value.strip()
+        return {
+            "size": self.size.value,
+            "steps": self.steps.value,
+            "seed": int(seed) if seed else random.randrange(2**32 - 8),
+            "guidance": self.guidance.value,
+        }
+
+    def use(self, settings):
+        """Fill the fields with settings, or with a recipe; what is not named stays."""
+        steps = settings.get("steps", self.steps.value)
+        if steps not in QUALITIES.values():
+            self.steps.options = [*QUALITIES.items(), (f"{steps} steps", steps)]
+        self.steps.value = steps
+        self.seed.value = str(settings.get("seed", ""))
+        self.guidance.value = settings.get("guidance", self.guidance.value)
+        if "width" in settings:  # a recipe counts the pixels of the small model
+            tall = settings["height"] - settings["width"]
+            shape = "Tall" if tall > 0 else "Wide" if tall < 0 else "Square"
+            settings = settings | {"size": SIZES[shape]}
+        self.size.value = settings.get("size", self.size.value)
+
+
+class View:
+    """All widgets of the page, and how they change."""
+
+    def __init__(self, ours):
+        self.make_inputs(ours)
+        self.make_outputs()
+        self.arrange()
+        self.rest()
+
+    def make_inputs(self, ours):
+        """What can be pressed and filled in."""
+        self.themes = [widgets.Button(description=theme) for theme in THEMES]
+        self.theme = widgets.Text(placeholder="or a theme of your own")
+        for button in self.themes:
+            button.on_click(lambda button: setattr(self.theme, "value", button.description))
+        self.describe = widgets.Button(description="Describe", button_style="primary")
+        self.text = widgets.Textarea(placeholder="Describe a theme, or write yourself.", rows=8)
+        self.form = Form(ours)
+        self.draw = widgets.Button(description="Draw", button_style="primary")
+        self.upload = widgets.FileUpload(description="Settings of a PNG", accept=".png")
+        self.cancel = widgets.Button(description="Cancel")
+        self.reuse = widgets.Button(description="Use these settings")
+        self.save = widgets.Button(description="Save")
+
+    def make_outputs(self):
+        """What only shows."""
+        self.bar = widgets.FloatProgress(max=1)
+        self.doing = widgets.Label()
+        self.message = widgets.HTML()
+        self.picture = widgets.Image()
+        self.caption = widgets.HTML()
+        self.empty = widgets.HTML('<p class="studio-empty">Your picture will hang here.</p>')
+        self.loader = part("loader", self.bar, self.doing, self.cancel)
+        self.buttons = part("row", self.reuse, self.save)
+        self.result = part("result", self.picture, self.caption, self.buttons)
+        self.gallery = part("gallery")
+
+    def arrange(self):
+        """Put the widgets on the page."""
+        make = part(
+            "panel", heading("Theme"), part("themes", *self.themes),
+            part("row", self.theme, self.describe), heading("Description"), self.text,
+            heading("Settings"), self.form.box, part("row", self.draw, self.upload),
+        )  # fmt: skip
+        see = part("panel", heading("Picture"), self.message, self.loader, self.empty, self.result)
+        self.shelf = part("panel", heading("Gallery"), self.gallery)
+        title = widgets.HTML(f"<style>{STYLE}</style><h1>Painting studio</h1>")
+        self.page = part("page", title, part("desk", make, see), self.shelf)
+
+    def wait(self, doing):
+        """Something runs: the loader is there, and nothing else can be begun."""
+        self.say("")
+        self.tell(doing)
+        self.enable(False)
+
+    def rest(self):
+        """Nothing runs."""
+        self.enable(True)
+        if not self.gallery.children:
+            show(self.result, False)
+            show(self.shelf, False)
+            show(self.empty, True)
+
+    def enable(self, enabled):
+        for widget in (self.describe, self.draw, self.text):
+            widget.disabled = not enabled
+        show(self.loader, not enabled)
+
+    def tell(self, doing, done=0.0):
+        """Say in the loader what is being done, and which part of it is."""
+        self.doing.value, self.bar.value = doing, done
+
+    def say(self, text, wrong=False):
+        """Put a sentence above the picture; an empty one takes the last away."""
+        kind, role = ("wrong", "alert") if wrong else ("said", "status")
+        text = f'<p class="studio-{kind}" role="{role}">{escape(text)}</p>' if text else ""
+        self.message.value = text
+
+    def show_preview(self, png):
+        """A picture that is not done yet takes the place of the last one."""
+        self.picture.value = png
+        self.caption.value = "<p>A preview: what the model makes of the noise so far.</p>"
+        show(self.empty, False)
+        show(self.buttons, False)
+        show(self.result, True)
+
+    def show_picture(self, png, settings):
+        """A picture, its settings in a line, and what can be done with it."""
+        self.picture.value = png
+        self.caption.value = f"<p>{escape(recipe_line(settings))}</p>"
+        show(self.empty, False)
+        show(self.buttons, True)
+        show(self.result, True)
+
+    def frame(self, png, settings):
+        """Hang a picture into the gallery; the button under it."""
+        button = widgets.Button(description="Show", tooltip=settings["prompt"])
+        picture = part("frame", widgets.Image(value=png), button)
+        self.gallery.children = (picture, *self.gallery.children)
+        show(self.shelf, True)
+        return button
+
+
+def part(name, *inside):
+    """A box that style.css knows by name."""
+    box = widgets.Box(inside)
+    box.add_class(f"studio-{name}")
+    return box
+
+
+def heading(text):
+    return widgets.HTML(f"<h2>{text}</h2>")
+
+
+def label(text):
+    return widgets.HTML(f"<label>{text}</label>")
+
+
+def show(widget, visible):
+    widget.layout.display = None if visible else "none"
+
+
+def recipe_line(settings):
+    """The settings of a picture in one line."""
+    return "Seed {seed}, {steps} steps, guidance {guidance:g}, {size} pixels".format(**settings)
+
+
+def uploaded(upload):
+    """Name and bytes of the file in a FileUpload; ipywidgets 7 and 8 keep them differently."""
+    files = upload.value
+    if isinstance(files, dict):
+        name, file = next(iter(files.items()))
+    else:
+        name, file = files[0]["name"], files[0]
+    return name, bytes(file["content"])
