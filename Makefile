@@ -8,6 +8,9 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: .venv/installed        ## open the course in JupyterLab
 	$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/chapters/01_first_image.ipynb
 
+studio: .venv/installed     ## serve the painting studio as a page of its own
+	$(BIN)/python -m imagegen.studio
+
 test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval-lax --nbval-current-env tests chapters solutions
@@ -33,4 +36,4 @@ models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
-.PHONY: lab test chapters quizzes grade models stamp
+.PHONY: lab studio test chapters quizzes grade models stamp

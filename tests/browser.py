@@ -1,12 +1,17 @@
-"""Find a Chromium for the browser tests; run as a script, print its path."""
+"""A Chromium for the browser tests and a reader's hands in it; as a script, print its path."""
 
 import os
+import re
 import shutil
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Error, sync_playwright
 
+SHOTS = Path(__file__).resolve().parents[1] / "results" / "browser"
+RUN_TIME = 300  # seconds for all cells of a notebook
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -41,6 +46,50 @@ def _starts(playwright, path):
     except Error:  # a stub that only advertises a package, or a browser without its libraries
         return False
     return True
+
+
+def visit(page, address):
+    """Open the notebook at this address, and begin a list of the page's errors."""
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(address, timeout=180_000)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
+    page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
+
+
+def menu(page, name, item):
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def wait_until_run(page):
+    """Wait until every code cell has its number and none waits."""
+    deadline = time.monotonic() + RUN_TIME
+    while time.monotonic() < deadline:
+        prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+        if prompts and all(re.match(r"\[\d+\]:", prompt) for prompt in prompts):
+            return
+        time.sleep(0.5)
+    page.screenshot(path=SHOTS / "not_finished.png")
+    raise AssertionError(f"the chapter did not finish within {RUN_TIME} seconds: {prompts}")
+
+
+def wait_for(seen, what):
+    """Wait for a minute at most until `seen()` is true, and return what it saw."""
+    for _ in range(120):
+        if found := seen():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"{what} within a minute")
+
+
+def assert_nothing_is_red(page):
+    assert page.errors == []
+    assert page.locator(".jp-Dialog").count() == 0
+    for kind in ("stderr", "error"):
+        red = page.locator(f"[data-mime-type='application/vnd.jupyter.{kind}']")
+        assert red.all_inner_texts() == []
+    assert "Error displaying widget" not in page.locator(".jp-Notebook").inner_text()
 
 
 if __name__ == "__main__":

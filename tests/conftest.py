@@ -2,7 +2,11 @@
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,3 +30,67 @@ def snapshot(tmp_path_factory):
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "snapshot"]):
         subprocess.run([*git, *words], check=True)
     return folder
+
+
+@contextmanager
+def served(target, program, arguments, folder, home):
+    """The address of what a `make` target serves, started in a folder by the target's command.
+
+    program: how that command ends, for us to replace its Python. arguments: further ones, in
+    which PORT stands for a free port.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    make = ["make", "-n", "--no-print-directory", target]  # under `make test` it names its folder
+    recipe = subprocess.run(make, cwd=ROOT, capture_output=True, text=True).stdout
+    command = recipe.splitlines()[-1].split()
+    assert command[0].endswith(f"/{program}"), recipe
+    command[:1] = [sys.executable, *(["-m", program] if program != "python" else [])]
+    command += [argument.replace("PORT", port) for argument in arguments]
+    # Settings of its own, and a package that knows only the copy.
+    place = {"JUPYTER_CONFIG_DIR": home / "config", "IPYTHONDIR": home / "ipython"}
+    place |= {"PYTHONPATH": folder, "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {name: str(value) for name, value in place.items()}
+    environment.pop("OPENAI_BASE_URL", None)
+    with open(home / "log", "wb") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):  # the first start after an installation compiles all of Jupyter
+        assert server.poll() is None, (home / "log").read_text()
+        try:
+            socket.create_connection(("127.0.0.1", int(port))).close()
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield address
+    server.terminate()
+    server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def lab(snapshot, tmp_path_factory):
+    """Address of JupyterLab in a copy of the course, started by the command of `make lab`."""
+    arguments = ["--no-browser", "--port=PORT", "--ServerApp.port_retries=0"]
+    arguments += ["--IdentityProvider.token="]
+    with served("lab", "jupyter", arguments, snapshot, tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def studio_page(snapshot, tmp_path_factory):
+    """Address of the painting studio's own page, started by the command of `make studio`."""
+    arguments = ["--no-browser", "--port=PORT"]
+    home = tmp_path_factory.mktemp("studio")
+    with served("studio", "python", arguments, snapshot, home) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def window():
+    """An empty page of the one browser of the tests."""
+    import browser  # only these tests need Playwright
+
+    browser.SHOTS.mkdir(parents=True, exist_ok=True)
+    with browser.page() as page:
+        yield page

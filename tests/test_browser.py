@@ -4,70 +4,21 @@ Screenshots go to results/browser/, to be looked at.
 """
 
 import ast
-import os
 import re
-import socket
-import subprocess
 import symtable
-import sys
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
-import browser
 import hygiene
 import nbformat
 import pytest
+from browser import SHOTS, assert_nothing_is_red, menu, visit, wait_for, wait_until_run
 
 ROOT = Path(__file__).resolve().parents[1]
-SHOTS = ROOT / "results" / "browser"
-RUN_TIME = 300  # seconds for all cells of a chapter
 SLIDERS = [  # later chapters with sliders
     path
     for path in sorted((ROOT / "chapters").glob("*.ipynb"))[1:]
     if "Slider(" in path.read_text(encoding="utf-8")
 ]
-
-
-@pytest.fixture(scope="module")
-def lab(snapshot, tmp_path_factory):
-    """Address of JupyterLab in a copy of the course, started by the command of `make lab`."""
-    home = tmp_path_factory.mktemp("home")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    make = ["make", "-n", "--no-print-directory", "lab"]  # under `make test`, make names its folder
-    recipe = subprocess.run(make, cwd=ROOT, capture_output=True, text=True).stdout
-    command = recipe.splitlines()[-1].split()
-    assert command[0].endswith("/jupyter"), recipe
-    command[:1] = [sys.executable, "-m", "jupyter"]
-    command += ["--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += ["--IdentityProvider.token="]
-    # Settings of its own, and a package that knows only the copy.
-    place = {"JUPYTER_CONFIG_DIR": home / "config", "IPYTHONDIR": home / "ipython"}
-    place |= {"PYTHONPATH": snapshot, "HF_HUB_OFFLINE": "1"}
-    environment = os.environ | {name: str(value) for name, value in place.items()}
-    with open(home / "lab.log", "wb") as log:
-        server = subprocess.Popen(command, cwd=snapshot, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(600):  # the first start after an installation compiles all of Jupyter
-        assert server.poll() is None, (home / "lab.log").read_text()
-        try:
-            urlopen(f"{address}/api/status").close()
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield address
-    server.terminate()
-    server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def window():
-    """An empty page of the one browser of these tests."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with browser.page() as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -85,55 +36,11 @@ def chapter(lab, window):
     return page
 
 
-def visit(page, address):
-    """Open the notebook at this address, and begin a list of the page's errors."""
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.goto(address, timeout=180_000)
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
-    page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
-
-
-def menu(page, name, item):
-    page.get_by_role("menuitem", name=name, exact=True).click()
-    page.get_by_role("menuitem", name=item, exact=True).click()
-
-
 def pictures(page):
     """Width and height of every picture in the outputs, in order."""
     return page.eval_on_selector_all(
         ".jp-OutputArea-output img", "all => all.map(img => [img.naturalWidth, img.naturalHeight])"
     )
-
-
-def wait_until_run(page):
-    """Wait until every code cell has its number and none waits."""
-    deadline = time.monotonic() + RUN_TIME
-    while time.monotonic() < deadline:
-        prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
-        if prompts and all(re.match(r"\[\d+\]:", prompt) for prompt in prompts):
-            return
-        time.sleep(0.5)
-    page.screenshot(path=SHOTS / "not_finished.png")
-    pytest.fail(f"the chapter did not finish within {RUN_TIME} seconds: {prompts}")
-
-
-def wait_for(seen, what):
-    """Wait for a minute at most until `seen()` is true, and return what it saw."""
-    for _ in range(120):
-        if found := seen():
-            return found
-        time.sleep(0.5)
-    pytest.fail(f"{what} within a minute")
-
-
-def assert_nothing_is_red(page):
-    assert page.errors == []
-    assert page.locator(".jp-Dialog").count() == 0
-    for kind in ("stderr", "error"):
-        red = page.locator(f"[data-mime-type='application/vnd.jupyter.{kind}']")
-        assert red.all_inner_texts() == []
-    assert "Error displaying widget" not in page.locator(".jp-Notebook").inner_text()
 
 
 def test_the_first_chapter_is_what_opens(chapter):

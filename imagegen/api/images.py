@@ -20,7 +20,7 @@ from PIL import Image
 from imagegen.api.asked import Asked, Fields, drawn_size, read_asked, readable
 from imagegen.api.bodies import read_form, read_json
 from imagegen.api.errors import ApiError
-from imagegen.api.painter import Drawing, Job
+from imagegen.api.painter import Drawing, Job, enlarge
 from imagegen.storybook.caption import words
 
 KEPT = 64  # pictures that can still be fetched by their url
@@ -109,8 +109,6 @@ async def generations(request: Request):
     state = request.app.state
     body = await read_json(request)
     asked = read_asked(Fields(body), "generations", state.today, state.emulate_retired)
-    from imagegen.api.uploads import enlarge  # brings torch, which must not delay the first answer
-
     drawing = Drawing(
         readable(asked.prompt),
         tuple(range(asked.seed, asked.seed + asked.n)),

@@ -114,3 +114,8 @@ class Painter:
             except Exception as error:  # one picture's trouble must not end the thread
                 if not job.left:
                     job.tell("failed", error)
+
+
+def enlarge(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture in the size asked for; nothing is added to what was drawn."""
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from imagegen.api.asked import Asked, drawn_size, edit_size
 from imagegen.api.errors import ApiError, invalid
+from imagegen.api.painter import enlarge
 from imagegen.edit import from_transparent, paste_back, steps_run
 
 LARGEST_IMAGE, LARGEST_MASK = 50_000_000, 4_000_000  # bytes
@@ -151,8 +152,3 @@ def whole_cells(mask: Image.Image, drawn: tuple[int, int]) -> Image.Image:
 def fit(image: Image.Image, size: tuple[int, int], how=Image.Resampling.LANCZOS) -> Image.Image:
     """The picture in that size, cropped evenly where its shape is another; the same if it fits."""
     return image if image.size == size else ImageOps.fit(image, size, how)
-
-
-def enlarge(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture in the size asked for; nothing is added to what was drawn."""
-    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)

@@ -20,6 +20,7 @@ from threading import Lock, Thread
 from IPython.display import display
 from openai import OpenAI
 from PIL import Image
+from traitlets import TraitError
 
 from imagegen.api import start
 from imagegen.api.describe import REFUSAL
@@ -86,6 +87,7 @@ class Studio:
     def cancel(self):
         """Stop waiting; the thread sees that its job is over and hangs up."""
         if self.job:
+            self.job = None
             self.rest("Cancelled.")
 
     def use(self, settings):
@@ -106,6 +108,8 @@ class Studio:
                 self.use(read_recipe(path))
             except ValueError as error:
                 self.view.say(str(error).replace(f"{folder}{os.sep}", ""), wrong=True)
+            except TraitError:
+                self.view.say(f"{path.name} has settings that do not fit in here.", wrong=True)
 
     def save(self):
         """Save the picture in sight as a file that carries its recipe."""
@@ -142,7 +146,7 @@ class Studio:
         client, said, wrong = None, "", False
         try:
             client = self.connect()
-            said = work(job, client, *given)
+            said = work(job, client, *given) or ""
         except Exception as error:  # nobody else would hear of it
             said, wrong = sentence(error), True
             if not spoken(error):
@@ -152,11 +156,11 @@ class Studio:
 
     def rest(self, said="", wrong=False):
         """Nothing runs any more: the last picture is in sight, and what is to be said is said."""
-        self.job = None
         self.view.rest()
         if self.shown:
             self.view.show_picture(*self.shown)
         self.view.say(said, wrong)
+        self.job = None
 
     def stream_description(self, job, client, theme):
         """Show the description as it comes; a refusal, or a fault, leaves the text as it was."""
@@ -176,7 +180,7 @@ class Studio:
                     if text.startswith(REFUSAL):
                         return text
                     self.theme, self.answer = theme, event.response.id
-                    return ""
+                    return
             raise ConnectionError("the text has no end")
         except Exception:
             self.view.text.value = before
@@ -187,11 +191,11 @@ class Studio:
         for number in range(count):
             one = settings | {"seed": settings["seed"] + number}
             doing = f"Drawing {number + 1} of {count}" if count > 1 else "Drawing"
-            self.view.tell(doing, number / count)
+            self.view.tell("Waiting for the model", number / count)
             for event in ask_picture(client, self.image_model, one):
+                png = b64decode(event.b64_json)
                 if self.job is not job:
                     return
-                png = b64decode(event.b64_json)
                 if event.type == "image_generation.completed":
                     self.hang(png, one)
                     break

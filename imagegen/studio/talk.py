@@ -44,8 +44,8 @@ def spoken(error):
 def sentence(error):
     """What went wrong, and what to do."""
     if isinstance(error, RateLimitError):
-        wait = error.response.headers.get("retry-after", "a few")
-        return f"The server has too much to do. Try again in {wait} seconds."
+        wait = error.response.headers.get("retry-after", "some")
+        return f"The server has too much to do. Try again in {wait} s."
     if spoken(error):
         return f"The server says: {spoken(error)}"
     if isinstance(error, APITimeoutError):

@@ -15,6 +15,9 @@ THEMES = (
 )  # fmt: skip
 SIZES = {"Square": "1024x1024", "Wide": "1536x1024", "Tall": "1024x1536"}
 QUALITIES = {"Low, 8 steps": 8, "Medium, 20 steps": 20, "High, 40 steps": 40}
+MOST = 8  # pictures at a time
+LAST_SEED = 2**32 - MOST  # the last of them still has a seed of 32 bits
+HINT = "Pick a theme, have it described, change the words as you like, and draw."
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
@@ -35,13 +38,7 @@ class Form:
 
     def problem(self):
         """One sentence on the first field that is wrong, or None."""
-        seed, guidance, count = self.seed.value.strip(), self.guidance.value, self.count.value
-        if seed and not (seed.isdecimal() and int(seed) < 2**32 - 8):
-            return f"The seed is a whole number from 0 to {2**32 - 9}, or empty, and not {seed!r}."
-        if not 1 <= guidance <= 20:
-            return f"The guidance is a number from 1 to 20, and not {guidance:g}."
-        if not 1 <= count <= 8:
-            return f"One to eight pictures can be drawn at a time, and not {count}."
+        return problem(self.seed.value, self.guidance.value, self.count.value)
 
     def settings(self):
         """The settings of the first picture; for an empty seed a random one, which is kept."""
@@ -49,7 +46,7 @@ class Form:
         return {
             "size": self.size.value,
             "steps": self.steps.value,
-            "seed": int(seed) if seed else random.randrange(2**32 - 8),
+            "seed": int(seed) if seed else random.randrange(LAST_SEED + 1),
             "guidance": self.guidance.value,
         }
 
@@ -61,11 +58,7 @@ class Form:
         self.steps.value = steps
         self.seed.value = str(settings.get("seed", ""))
         self.guidance.value = settings.get("guidance", self.guidance.value)
-        if "width" in settings:  # a recipe counts the pixels of the small model
-            tall = settings["height"] - settings["width"]
-            shape = "Tall" if tall > 0 else "Wide" if tall < 0 else "Square"
-            settings = settings | {"size": SIZES[shape]}
-        self.size.value = settings.get("size", self.size.value)
+        self.size.value = size_of(settings) or self.size.value
 
 
 class View:
@@ -76,6 +69,7 @@ class View:
         self.make_outputs()
         self.arrange()
         self.rest()
+        self.say(HINT)
 
     def make_inputs(self, ours):
         """What can be pressed and filled in."""
@@ -112,14 +106,15 @@ class View:
             part("row", self.theme, self.describe), heading("Description"), self.text,
             heading("Settings"), self.form.box, part("row", self.draw, self.upload),
         )  # fmt: skip
-        see = part("panel", heading("Picture"), self.message, self.loader, self.empty, self.result)
+        see = part("panel", heading("Picture"), self.empty, self.result)
         self.shelf = part("panel", heading("Gallery"), self.gallery)
         title = widgets.HTML(f"<style>{STYLE}</style><h1>Painting studio</h1>")
-        self.page = part("page", title, part("desk", make, see), self.shelf)
+        news = part("news", self.message, self.loader)
+        self.page = part("page", title, news, part("desk", make, see), self.shelf)
 
     def wait(self, doing):
         """Something runs: the loader is there, and nothing else can be begun."""
-        self.say("")
+        show(self.message, False)
         self.tell(doing)
         self.enable(False)
 
@@ -141,10 +136,10 @@ class View:
         self.doing.value, self.bar.value = doing, done
 
     def say(self, text, wrong=False):
-        """Put a sentence above the picture; an empty one takes the last away."""
+        """Put a sentence at the top of the page, or take the last one away with an empty one."""
         kind, role = ("wrong", "alert") if wrong else ("said", "status")
-        text = f'<p class="studio-{kind}" role="{role}">{escape(text)}</p>' if text else ""
-        self.message.value = text
+        self.message.value = f'<p class="studio-{kind}" role="{role}">{escape(text)}</p>'
+        show(self.message, text)
 
     def show_preview(self, png):
         """A picture that is not done yet takes the place of the last one."""
@@ -169,6 +164,27 @@ class View:
         self.gallery.children = (picture, *self.gallery.children)
         show(self.shelf, True)
         return button
+
+
+def problem(seed, guidance, count):
+    """One sentence on the first setting that is wrong, or None. seed: text, empty for random."""
+    seed = seed.strip()
+    if seed and not (seed.isdecimal() and int(seed) <= LAST_SEED):
+        return f"The seed is a whole number from 0 to {LAST_SEED}, or empty, and not {seed!r}."
+    if not 1 <= guidance <= 20:
+        return f"The guidance is a number from 1 to 20, and not {guidance:g}."
+    if not 1 <= count <= MOST:
+        return f"One to {MOST} pictures can be drawn at a time, and not {count}."
+
+
+def size_of(recipe):
+    """The size to ask for so that a picture has the recipe's shape; None if it names none."""
+    if recipe.get("size") in SIZES.values():
+        return recipe["size"]
+    if "width" not in recipe or "height" not in recipe:
+        return None
+    tall = recipe["height"] - recipe["width"]  # in pixels of whatever model drew it
+    return SIZES["Tall" if tall > 0 else "Wide" if tall < 0 else "Square"]
 
 
 def part(name, *inside):

@@ -1,0 +1,408 @@
+"""The studio through its widgets, as a user presses them, with the real server behind it."""
+
+import base64
+import html
+import io
+import re
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+from openai import OpenAI
+from PIL import Image
+from test_describe import OFF_TOPIC
+
+from imagegen.api import start
+from imagegen.api.describe import REFUSAL
+from imagegen.pictures import read_recipe, save
+from imagegen.storybook import unknown_words
+from imagegen.studio import Studio
+from imagegen.studio.__main__ import main
+from imagegen.studio.talk import ask_picture
+from imagegen.studio.view import LAST_SEED, MOST, QUALITIES, SIZES, THEMES, problem, uploaded
+
+PROMPT = "A red castle in a meadow at sunset."
+
+
+@pytest.fixture(scope="module")
+def server():
+    with start() as server:
+        yield server
+
+
+@pytest.fixture
+def studio(server, tmp_path):
+    """A studio with a description and the quickest settings, before the shared server."""
+    studio = Studio(server.url, "not-needed", folder=tmp_path)
+    quick(studio)
+    yield studio
+    studio.cancel()
+
+
+def quick(studio):
+    studio.view.text.value, studio.view.form.steps.value = PROMPT, 8
+    studio.view.form.seed.value = "3"
+
+
+def wait_for(seen, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def settle(studio):
+    wait_for(lambda: studio.job is None)
+
+
+def drawn(studio):
+    """Press Draw and wait; the sentence that is said then."""
+    studio.view.draw.click()
+    settle(studio)
+    return said(studio)
+
+
+def described(studio, theme):
+    studio.view.theme.value = theme
+    studio.view.describe.click()
+    settle(studio)
+    return studio.view.text.value
+
+
+def said(studio):
+    return html.unescape(re.sub("<.*?>", "", studio.view.message.value))
+
+
+def visible(widget):
+    return widget.layout.display != "none"
+
+
+def watch(widget, name="value"):
+    """A list that grows by every value the widget gets."""
+    values = []
+    widget.observe(lambda change: values.append(change.new), name)
+    return values
+
+
+def look(png):
+    return Image.open(io.BytesIO(png))
+
+
+def test_at_first_there_is_a_hint_and_no_picture(studio):
+    view = studio.view
+    assert "Pick a theme" in said(studio)
+    assert visible(view.message) and visible(view.empty)
+    assert not any(map(visible, (view.loader, view.result, view.shelf)))
+
+
+def test_the_themes_fill_the_field_and_each_has_a_description(studio):
+    for button in studio.view.themes:
+        button.click()
+        assert studio.view.theme.value == button.description
+    assert [button.description for button in studio.view.themes] == list(THEMES)
+
+
+def test_a_description_appears_as_it_comes_and_can_be_drawn(studio):
+    seen = watch(studio.view.text)
+    text = described(studio, "A lighthouse at night")
+    assert "lighthouse" in text and unknown_words(text.split(".")[0]) == []
+    assert len(seen) > 20 and seen[-1] == text
+    assert all(text.startswith(part) for part in seen)
+
+
+def test_the_same_theme_gives_another_description_and_a_change_keeps_the_rest(studio):
+    first = described(studio, "A red lighthouse at night")
+    second = described(studio, "A red lighthouse at night")
+    assert first != second
+    assert "blue" in described(studio, "more blue").split(".")[0]
+    assert "lighthouse" in studio.view.text.value
+
+
+@pytest.mark.parametrize("theme", [theme for theme in OFF_TOPIC if theme.strip()])
+def test_what_is_no_theme_is_refused_and_the_text_stays(studio, theme):
+    seen = watch(studio.view.text)
+    assert described(studio, theme) == PROMPT
+    assert said(studio).startswith(REFUSAL) and seen == []
+
+
+def test_no_theme_and_no_description_are_said(studio):
+    described(studio, "  ")
+    assert said(studio) == "Pick a theme first, or write one."
+    studio.view.text.value = " "
+    assert "There is no description yet" in drawn(studio)
+    assert studio.client is None  # the server was not even asked
+
+
+def test_a_picture_comes_with_previews_a_loader_and_its_settings(studio, server):
+    view = studio.view
+    shown, bars, loader = watch(view.picture), watch(view.bar), watch(view.loader.layout, "display")
+    assert drawn(studio) == ""
+    assert len(shown) == 4 and loader == [None, "none"]
+    assert [look(png).size for png in shown] == [(1024, 1024)] * 4
+    assert bars == [0.25, 0.5, 0.75]
+    ((png, settings),) = studio.pictures
+    assert png == shown[-1] == view.picture.value
+    assert settings == {
+        "prompt": PROMPT, "size": "1024x1024", "steps": 8, "seed": 3, "guidance": 5,
+    }  # fmt: skip
+    assert "Seed 3, 8 steps, guidance 5" in view.caption.value
+    assert visible(view.result) and not visible(view.empty)
+    extra = {"seed": 3, "steps": 8, "guidance": 5}
+    client = OpenAI(base_url=server.url, api_key="not-needed")
+    asked = {"model": "storybook-sd", "prompt": PROMPT, "size": "1024x1024"}
+    same = client.images.generate(**asked, extra_body=extra).data[0]
+    assert base64.b64decode(same.b64_json) == png
+
+
+def test_a_random_seed_is_kept(studio):
+    studio.view.form.seed.value = ""
+    drawn(studio)
+    drawn(studio)
+    seeds = [settings["seed"] for _, settings in studio.pictures]
+    assert len(set(seeds)) == 2 and all(0 <= seed <= LAST_SEED for seed in seeds)
+
+
+def test_several_pictures_have_seeds_in_a_row_and_hang_newest_first(studio):
+    studio.view.form.count.value = 2
+    bars = watch(studio.view.bar)
+    drawn(studio)
+    assert [settings["seed"] for _, settings in studio.pictures] == [3, 4]
+    assert bars == sorted(bars) and max(bars) < 1
+    hung = [frame.children[0].value for frame in studio.view.gallery.children]
+    assert hung == [png for png, _ in reversed(studio.pictures)]
+
+
+def test_two_clicks_make_one_picture(studio):
+    studio.view.draw.click()
+    assert studio.view.draw.disabled
+    drawn(studio)
+    assert len(studio.pictures) == 1 and not studio.view.draw.disabled
+
+
+def test_cancel_is_at_once_keeps_the_picture_and_frees_the_page(studio):
+    drawn(studio)
+    before = studio.view.picture.value
+    studio.view.form.steps.value = 40
+    previews = watch(studio.view.picture)
+    studio.view.draw.click()
+    wait_for(lambda: previews)
+    studio.view.cancel.click()
+    assert said(studio) == "Cancelled." and not visible(studio.view.loader)
+    assert studio.view.picture.value == before
+    quick(studio)
+    assert drawn(studio) == ""
+    assert [settings["steps"] for _, settings in studio.pictures] == [8, 8]
+
+
+def test_a_picture_of_the_gallery_comes_back_with_its_settings(studio):
+    drawn(studio)
+    studio.view.form.seed.value, studio.view.form.size.value = "7", SIZES["Wide"]
+    studio.view.text.value = "A cat."
+    drawn(studio)
+    assert look(studio.view.picture.value).size == (1536, 1024)
+    oldest = studio.view.gallery.children[-1].children[1]
+    oldest.click()
+    assert studio.view.picture.value == studio.pictures[0][0]
+    studio.view.reuse.click()
+    assert studio.view.text.value == PROMPT
+    assert (studio.view.form.seed.value, studio.view.form.size.value) == ("3", SIZES["Square"])
+    drawn(studio)
+    assert studio.pictures[2] == studio.pictures[0]
+
+
+def test_a_saved_picture_carries_settings_that_can_be_loaded(studio, server):
+    drawn(studio)
+    studio.view.save.click()
+    path = re.search(r"Saved as (.*\.png)\.", said(studio))[1]
+    assert read_recipe(path).items() >= studio.pictures[0][1].items()
+    other = Studio(server.url, "not-needed")
+    upload(other, "mine.png", Path(path).read_bytes())
+    assert "settings are in place" in said(other)
+    assert (
+        other.view.text.value == PROMPT
+        and other.view.form.settings() == studio.view.form.settings()
+    )
+
+
+def upload(studio, name, content):
+    file = {"name": name, "content": memoryview(content), "type": "image/png"}
+    file |= {"size": len(content), "last_modified": datetime.now()}
+    studio.view.upload.value = (file,)
+
+
+def test_a_recipe_of_the_course_fills_the_form(studio, tmp_path):
+    recipe = {
+        "prompt": "a cat",
+        "seed": 9,
+        "steps": 15,
+        "guidance": 2.5,
+        "width": 128,
+        "height": 192,
+    }
+    path = save(Image.new("RGB", (128, 192)), recipe, tmp_path)
+    upload(studio, "cat.png", path.read_bytes())
+    assert studio.view.text.value == "a cat"
+    assert studio.view.form.settings() == {
+        "size": SIZES["Tall"], "steps": 15, "seed": 9, "guidance": 2.5,
+    }  # fmt: skip
+    assert studio.view.form.steps.label == "15 steps"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (None, "x.png is no picture, or a damaged one."),
+        ({}, "x.png carries no recipe"),
+        ({"prompt": "a cat", "guidance": "much"}, "x.png has settings that do not fit in here."),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(studio, tmp_path, recipe, sentence):
+    data = b"no picture"
+    if recipe == {}:
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, "png")
+        data = file.getvalue()
+    elif recipe:
+        data = save(Image.new("RGB", (8, 8)), recipe, tmp_path).read_bytes()
+    upload(studio, "../x.png", data)
+    assert said(studio).startswith(sentence)
+
+
+def test_the_upload_of_ipywidgets_7_is_read_too():
+    seven = SimpleNamespace(value={"a.png": {"metadata": {}, "content": b"1"}})
+    assert uploaded(seven) == ("a.png", b"1")
+
+
+@pytest.mark.parametrize(
+    ("seed", "guidance", "count", "wrong"),
+    [
+        ("", 5, 1, None), (" 12 ", 1, 1, None), (str(LAST_SEED), 20, MOST, None),
+        ("-1", 5, 1, "seed"), ("1.5", 5, 1, "seed"), ("x", 5, 1, "seed"), ("²", 5, 1, "seed"),
+        (str(LAST_SEED + 1), 5, 1, "seed"), ("", 0.9, 1, "guidance"), ("", 20.5, 1, "guidance"),
+        ("", float("nan"), 1, "guidance"), ("", 5, 0, "pictures"), ("", 5, MOST + 1, "pictures"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_said_in_one_sentence(seed, guidance, count, wrong):
+    sentence = problem(seed, guidance, count)
+    assert (sentence is None) == (wrong is None)
+    assert wrong is None or wrong in sentence and sentence.count(". ") == 0
+
+
+def test_a_wrong_form_asks_nothing_of_the_server(studio):
+    studio.view.form.seed.value = "many"
+    assert "The seed is a whole number" in drawn(studio)
+    assert studio.client is None and studio.pictures == []
+
+
+def test_a_fault_is_a_sentence_that_keeps_the_picture(studio, server):
+    drawn(studio)
+    png, client = studio.view.picture.value, studio.client
+    for kind, sentence in (
+        ("rate_limit", "The server has too much to do. Try again in 1 s."),
+        ("moderation", "The server says: Your request was rejected by the safety system."),
+        ("server_error", "The server says: The server had an error"),
+        ("timeout", "The server took too long to answer. Try again."),
+    ):
+        studio.client = client.with_options(timeout=2 if kind == "timeout" else 60)
+        server.fail(kind)
+        assert drawn(studio).startswith(sentence)
+        assert studio.view.picture.value == png and visible(studio.view.result)
+    assert drawn(studio) == "" and len(studio.pictures) == 2
+
+
+def test_a_missing_model_is_said_in_the_words_of_the_server(server):
+    studio = Studio(server.url, "not-needed", image_model="dall-e-3", text_model="storybook-sd")
+    quick(studio)
+    assert drawn(studio).startswith("The server says: The model 'dall-e-3'")
+    described(studio, "a cat")
+    assert "writes no texts" in said(studio)
+
+
+def test_the_real_services_models_get_none_of_our_own_parameters(server):
+    studio = Studio(server.url, "not-needed", "gpt-image-2", "gpt-6-luna")
+    asked = []
+    recorder = SimpleNamespace(images=SimpleNamespace(generate=lambda **given: asked.append(given)))
+    ask_picture(recorder, "gpt-image-2", {"prompt": PROMPT} | studio.view.form.settings())
+    assert "extra_body" not in asked[0] and asked[0]["quality"] == "medium"
+    assert "cat" in described(studio, "a cat")
+    studio.view.form.steps.value = 8
+    assert drawn(studio) == "" and len(studio.pictures) == 1
+
+
+def test_every_quality_is_one_that_the_api_names():
+    given = SimpleNamespace(images=SimpleNamespace(generate=lambda **asked: asked["quality"]))
+    base = {"prompt": "", "size": "", "seed": 0, "guidance": 5}
+    named = [ask_picture(given, "storybook-sd", base | {"steps": n}) for n in QUALITIES.values()]
+    assert named == ["low", "medium", "high"]
+
+
+def test_a_server_that_is_not_there_is_a_sentence():
+    studio = Studio("http://127.0.0.1:9/v1", "not-needed")
+    quick(studio)
+    assert drawn(studio).startswith("The connection to the server broke off (APIConnectionError).")
+
+
+def test_its_own_server_dies_in_the_middle_and_the_next_click_starts_another(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    studio = Studio()
+    quick(studio)
+    assert drawn(studio) == ""
+    png, first = studio.view.picture.value, studio.server
+    studio.view.form.steps.value = 40
+    previews = watch(studio.view.picture)
+    studio.view.draw.click()
+    wait_for(lambda: previews)
+    first.process.kill()
+    settle(studio)
+    assert said(studio).startswith("The connection to the server broke off")
+    assert studio.view.picture.value == png and len(studio.pictures) == 1
+    quick(studio)
+    assert drawn(studio) == ""
+    assert studio.server is not first and studio.pictures[1][0] == png
+    studio.server.stop()
+    described(studio, "a cat")
+    assert said(studio).startswith("The connection") and studio.view.text.value == PROMPT
+    studio.disconnect(studio.client)
+
+
+def test_the_variable_names_the_server(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "not-needed")
+    studio = Studio()
+    assert "cat" in described(studio, "a cat")
+    assert studio.server is None
+
+
+def test_the_page_is_a_notebook_of_one_cell(tmp_path, monkeypatch):
+    seen = []
+
+    def show(command):
+        seen.append((command, nbformat.read(command[3], 4)))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("subprocess.run", show)
+    assert main(["--port", "1234", "--no-browser", "--base-url", "http://x/v1"]) == 0
+    command, notebook = seen[0]
+    assert "--port=1234" in command and "--no-browser" in command
+    (cell,) = notebook.cells
+    made = {}
+    exec(cell.source.replace("Studio(**", "made = dict(**"), made)
+    assert made["made"]["base_url"] == "http://x/v1"
+    assert made["made"]["folder"] == str(tmp_path / "results")
+
+
+def test_without_voila_a_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("imagegen.studio.__main__.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="needs Voila: pip install voila$"):
+        main([])
+
+
+def test_the_studio_itself_needs_no_torch():
+    code = "import imagegen.studio, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
