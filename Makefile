@@ -13,7 +13,8 @@ studio: .venv/installed     ## serve the painting studio as a page of its own
 
 test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval-lax --nbval-current-env tests chapters solutions
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --nbval-lax --nbval-current-env tests chapters solutions
 
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m imagegen.publish chapters/*.ipynb

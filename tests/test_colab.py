@@ -6,6 +6,7 @@ safe to run twice. The repository is a local one; the other packages come from P
 
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 from packaging.requirements import Requirement
+from PIL import Image
 
 from imagegen import publish
 
@@ -28,7 +30,7 @@ COLAB = """
 diffusers==0.39.0 transformers==5.15.0 huggingface_hub==1.27.0 accelerate==1.14.0
 safetensors==0.8.0 tokenizers==0.22.2 numpy==2.1.3 pillow==11.3.0 matplotlib==3.10.0
 ipywidgets==7.7.1 ipykernel==6.17.1 ipython==7.34.0
-fastapi==0.141.1 uvicorn==0.52.3 openai==2.54.0
+fastapi==0.141.1 uvicorn==0.52.3 python-multipart==0.0.20 openai==2.54.0
 """.split()
 
 
@@ -124,6 +126,28 @@ def test_the_first_chapter_alone_finds_package_and_models(colab, kernel, snapsho
     assert not re.search("Collecting|Cloning", json.dumps(notebook.cells[-2].outputs))
     assert installed(colab) == before, "the first cell changed what was installed"
     assert {file.name for file in folder.iterdir()} <= {CHAPTERS[0].name, "results"}
+
+
+DRAW = """
+import sys, torch
+from imagegen.models import load_pipeline, settings
+torch.set_num_threads(1)
+pipe = load_pipeline(device="cpu")
+for seed in range(3):
+    noise = torch.Generator().manual_seed(seed)
+    picture = pipe("a cat on a beach at sunset", generator=noise, **settings(pipe)).images[0]
+    picture.save(f"{sys.argv[1]}-{seed}.png")
+"""
+
+
+def test_the_oldest_versions_draw_the_same_pictures(colab, tmp_path):
+    """The folder of the model, loaded by the oldest diffusers and transformers and by these."""
+    for name, python in (("old", colab), ("new", sys.executable)):
+        command = [python, "-c", DRAW, str(tmp_path / name)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(publish.ROOT)})
+    for seed in range(3):
+        old, new = (Image.open(tmp_path / f"{name}-{seed}.png") for name in ("old", "new"))
+        assert old.tobytes() == new.tobytes()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS[1:], ids=lambda path: path.stem)

@@ -1,6 +1,7 @@
 """Start the server: python -m imagegen.api, on this machine alone (127.0.0.1)."""
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -27,19 +28,23 @@ def main(arguments: list[str] | None = None) -> None:
         "--with-parent", action="store_true", help="end when standard input does, as start() needs"
     )
     given = parser.parse_args(arguments)
+    if given.queue < 1:
+        parser.error("--queue must be 1 or more, or nothing could be drawn")
     bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # a port that was used a moment ago; on Windows it would mean sharing
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, given.port))
-    except OSError as error:
-        sys.exit(f"Port {given.port} cannot be used ({error.strerror}): give another with --port.")
+    except (OSError, OverflowError) as error:
+        sys.exit(f"Port {given.port} cannot be used ({error}): give another with --port.")
     if given.with_parent:
         threading.Thread(target=end_with_parent, daemon=True).start()
     app = create_app(given.emulate_retired, given.queue, given.today)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     bound.listen(128)  # from here on a client may come; it is answered as soon as the loop runs
-    print(f"http://{HOST}:{bound.getsockname()[1]}/v1", flush=True)
-    server.run(sockets=[bound])
+    with contextlib.suppress(KeyboardInterrupt):
+        print(f"http://{HOST}:{bound.getsockname()[1]}/v1", flush=True)
+        server.run(sockets=[bound])
 
 
 def end_with_parent() -> None:

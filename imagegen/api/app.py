@@ -13,6 +13,7 @@ from datetime import date
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from imagegen.api import images, responses
@@ -23,6 +24,13 @@ from imagegen.api.painter import Painter
 GONE = 499  # what servers note down for a client that left; nobody hears it
 
 
+def load_hand():
+    """The hand that draws. It brings torch, which takes seconds, and so is imported here alone."""
+    from imagegen.api.draw import Hand
+
+    return Hand()
+
+
 def create_app(emulate_retired: bool = False, places: int = 16, today: date | None = None):
     """The app, its painter at work. places: requests for pictures that may wait or be drawn.
 
@@ -31,13 +39,15 @@ def create_app(emulate_retired: bool = False, places: int = 16, today: date | No
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.emulate_retired = emulate_retired
     app.state.today = today or date.today()
-    app.state.painter = Painter(places)
+    app.state.painter = Painter(places, load_hand)
     app.state.faults = images.Faults()
     app.state.pictures = OrderedDict()
     app.state.memory = responses.Memory()
     app.include_router(images.router)
     app.include_router(responses.router)
     answer_errors(app)
+    # No page of the web may talk to it under a name of its own that leads to this machine.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.exception_handler(images.Gone)
     @app.exception_handler(ClientDisconnect)

@@ -124,7 +124,7 @@ class Fields:
         value = self.take(name)
         if self.form and value in ("true", "false"):
             value = value == "true"
-        if value not in (None, True, False) or type(value) is int:
+        if value is not None and type(value) is not bool:
             raise wrong_type(name, "a boolean", value)
         return bool(value)
 
@@ -153,7 +153,7 @@ def within(name: str, kind: str, value, least, most):
         f"Invalid '{name}': {kind} {side} value. Expected a value {sign} {limit}, "
         f"but got {shown} instead.",
         name,
-        f"{kind}_{side.replace(' ', '_')}_value",
+        f"{kind}_above_max_value" if over else f"{kind}_below_min_value",
     )
 
 
@@ -275,8 +275,8 @@ def wrong_size(width: int, height: int) -> str | None:
         return "width and height must both be divisible by 16."
     if max(width, height) > 3 * min(width, height):
         return "the sides must lie between 1:3 and 3:1."
-    if max(width, height) > 3840 or min(width, height) > 2160:
-        return "the largest are 3840x2160 and 2160x3840."
+    if max(width, height) > 3840:
+        return "no side may be longer than 3840 pixels."
     if not 655_360 <= width * height <= 8_294_400:
         return "it must have from 655,360 to 8,294,400 pixels."
     return None

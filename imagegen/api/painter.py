@@ -2,8 +2,8 @@
 
 A diffusers pipeline counts its steps in itself, so two requests must never run in it at once. Who
 leaves, in the queue or in the middle of a picture, frees the place and stops the drawing. This is
-chapter 11's answer to what happens behind an API. torch is loaded by the thread, so that the
-server answers before the model is there.
+chapter 11's answer to what happens behind an API. The model is loaded by the thread, so
+that the server answers before it is there.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import math
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -64,10 +65,14 @@ class Job:
 
 
 class Painter:
-    """The thread that draws, and at most `places` jobs that wait for it or are being drawn."""
+    """The thread that draws, and at most `places` jobs that wait for it or are being drawn.
 
-    def __init__(self, places: int):
+    load: gives the hand that draws, draw.Hand; called by the thread, so that nobody waits for it.
+    """
+
+    def __init__(self, places: int, load: Callable):
         self.places = places
+        self.load = load
         self.jobs = set()
         self.waiting = queue.SimpleQueue()
         self.seconds = 1.0  # that a job took, lately
@@ -94,9 +99,7 @@ class Painter:
         """Load the model, then draw for ever; what goes wrong is told to the job it befell."""
         hand, trouble = None, None
         try:
-            from imagegen.api.draw import Hand
-
-            hand = Hand()
+            hand = self.load()
         except Exception as error:  # without a model, each job is told why
             trouble = error
         while True:

@@ -1,0 +1,48 @@
+"""Make variations of a picture through the API: one of chapter 11's two scripts.
+
+DALL-E 2 had a call for it. Today a variation is an edit without a mask: picture and prompt.
+
+python -m imagegen.api.vary picture.png --n 3 --strength 0.6
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from imagegen.api.command import connected, keep, parser
+from imagegen.pictures import read_recipe
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Ask for the variations and save each under a new name; the picture stays as it is."""
+    options = parser("imagegen.api.vary", "Make variations of a picture, through the API.")
+    options.add_argument("picture", type=Path)
+    options.add_argument("--prompt", help="what it shows; if it carries its recipe, that is known")
+    options.add_argument("--strength", type=float, help="from 0 to 1: how new (local only)")
+    given = options.parse_args(arguments)
+    if not given.picture.is_file():
+        sys.exit(f"There is no file {given.picture}.")
+    local = {"seed": given.seed, "strength": given.strength}
+    with connected(given.base_url) as client:
+        response = client.images.edit(
+            model=given.model,
+            image=given.picture,
+            prompt=given.prompt or known_prompt(given.picture),
+            n=given.n,
+            size=given.size,
+            extra_body={name: value for name, value in local.items() if value is not None},
+        )
+        stem = "-".join(re.findall(r"[A-Za-z0-9]+", given.picture.stem))[:40] or "picture"
+        keep(response, given.out, f"{stem}-variation")
+
+
+def known_prompt(picture: Path) -> str:
+    """The prompt in a picture's recipe; ValueError, in a sentence, if it carries none."""
+    try:
+        return read_recipe(picture)["prompt"]
+    except ValueError as error:
+        raise ValueError(f"{error} Say what it shows with --prompt.") from None
+
+
+if __name__ == "__main__":
+    main()
