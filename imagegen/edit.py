@@ -26,7 +26,10 @@ def open_picture(source, multiple=MULTIPLE):
         image = image.convert("RGB")
     except FileNotFoundError:
         raise ValueError(f"There is no file {source}.") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, AttributeError, TypeError, ValueError):
+    except (
+        OSError, UnidentifiedImageError, SyntaxError, AttributeError, TypeError, ValueError,
+        Image.DecompressionBombError,
+    ):  # fmt: skip
         what = source if isinstance(source, str | Path) else type(source).__name__
         raise ValueError(f"{what} is no picture, or a damaged one.") from None
     width, height = image.size

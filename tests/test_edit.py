@@ -117,7 +117,10 @@ def test_a_wider_canvas_keeps_the_picture(picture):
 def test_a_bad_picture_is_one_sentence(tmp_path, picture):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not a picture")
+    bomb = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 20_000)).save(bomb)
     for source, said in (
+        (bomb, "bomb.png is no picture, or a damaged one"),
         (tmp_path / "none.png", "There is no file"),
         (broken, "broken.png is no picture, or a damaged one"),
         (None, "NoneType is no picture"),
