@@ -41,7 +41,7 @@ class Memory:
         self.conversations = OrderedDict()  # id -> (conversation, its items)
 
 
-def remember(store: OrderedDict, key: str, value) -> None:
+def store_last(store: OrderedDict, key: str, value) -> None:
     store[key] = value
     while len(store) > KEPT:
         store.popitem(last=False)
@@ -103,7 +103,7 @@ async def create(request: Request):
     if conversation:
         earlier.extend([*new, spoken])  # the conversation's own list
     if stored:
-        remember(state.memory.responses, response["id"], (response, [*earlier, *new, spoken]))
+        store_last(state.memory.responses, response["id"], (response, [*earlier, *new, spoken]))
     if streamed:
         return StreamingResponse(events(response), media_type="text/event-stream")
     return response
@@ -252,7 +252,7 @@ async def create_conversation(request: Request):
     conversation = {"id": f"conv_{uuid.uuid4().hex}", "object": "conversation"}
     conversation |= {"created_at": int(time.time()), "metadata": metadata}
     kept = (conversation, read_input(items) if items else [])
-    remember(request.app.state.memory.conversations, conversation["id"], kept)
+    store_last(request.app.state.memory.conversations, conversation["id"], kept)
     return conversation
 
 
