@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 # Tests draw small pictures, where more threads only wait for each other.
@@ -81,8 +82,11 @@ def served(target, program, arguments, folder, home):
         except OSError:
             time.sleep(0.5)
     yield address
+    children = psutil.Process(server.pid).children(recursive=True)
     server.terminate()
     server.wait(timeout=30)
+    _, left = psutil.wait_procs(children, timeout=30)
+    assert not left, "its kernels and servers outlive it"
 
 
 @pytest.fixture(scope="session")

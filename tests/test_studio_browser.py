@@ -7,6 +7,7 @@ import nbformat
 import psutil
 import pytest
 from browser import SHOTS, menu, visit, wait_for
+from playwright.sync_api import expect
 
 from imagegen.api.describe import REFUSAL
 
@@ -109,7 +110,7 @@ def test_from_a_theme_to_a_picture_and_back(page):
     fill(page, steps="High, 40 steps")
     press(page, "Draw")
     page.wait_for_selector("text=A preview:")
-    assert page.locator(".studio-loader").is_visible()
+    expect(page.locator(".studio-loader")).to_be_in_viewport()  # wherever the page is scrolled
     shoot(page, "2_drawing")
     loader(page, "hidden")
     first = pixels(page)

@@ -1,7 +1,6 @@
 """Serve the studio as a page of its own: python -m imagegen.studio, on this machine alone."""
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -9,7 +8,7 @@ from pathlib import Path
 
 
 def main(arguments=None):
-    """Write a notebook of one cell and let Voila show it; returns Voila's exit status."""
+    """Write a notebook of one cell and let Voila show it, until it is interrupted."""
     parser = argparse.ArgumentParser("python -m imagegen.studio", description=__doc__)
     parser.add_argument("--port", type=int, default=8866)
     parser.add_argument("--no-browser", action="store_true", help="only say the address")
@@ -22,12 +21,10 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder) / "painting-studio.ipynb"
         write_notebook(notebook, given)
-        command = [sys.executable, "-m", "voila", str(notebook), f"--port={given.port}"]
-        command += ["--Voila.ip=127.0.0.1", *["--no-browser"] * given.no_browser]
-        try:
-            return subprocess.run(command).returncode
-        except KeyboardInterrupt:
-            return 0
+        from voila.app import Voila
+
+        told = [str(notebook), f"--port={given.port}", "--Voila.ip=127.0.0.1"]
+        Voila.launch_instance(told + ["--no-browser"] * given.no_browser)
 
 
 def write_notebook(path, given):
@@ -47,4 +44,4 @@ def write_notebook(path, given):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
