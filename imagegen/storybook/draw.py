@@ -35,8 +35,8 @@ def draw(scene: Scene, seed: int = 0, size: int = 128, detail: bool = True) -> I
         _sun(brush, rng, x)
         _clouds(brush, rng)
     places.PAINT[scene.place](brush, rng)
-    unseen = Brush(brush.image.copy(), light)
-    _detail(scene.detail, brush if detail else unseen, rng, x)
+    canvas = brush if detail else Brush(brush.image.copy(), light)  # the chances stay the same
+    _detail(scene.detail, canvas, rng, x)
     if scene.weather == "fog":
         _fog(brush, rng, 0.5)
     if scene.subject != "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def _detail_cells(job: tuple[int, int, bool | None]) -> np.ndarray:
     return blocks.any(axis=(1, 3)).astype(np.uint8)
 
 
-def _stored(path: Path, shape: tuple[int, ...], make, seed: int, held_out: bool | None):
+def _stored(
+    path: Path, shape: tuple[int, ...], make: Callable, seed: int, held_out: bool | None
+) -> np.ndarray:
     """Rows of bytes, made on the first call and read from disk afterwards; a file may grow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     row = int(np.prod(shape[1:]))
