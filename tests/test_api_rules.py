@@ -4,6 +4,7 @@ import asyncio
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import numpy as np
@@ -162,6 +163,12 @@ def drawing():
     return painter.Drawing("a cat", (1,), (128, 128), 4, 5.0)
 
 
+def finished(work):
+    """What a coroutine gives, in a thread: Playwright, once started, keeps a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, asyncio.wait_for(work, 60)).result()
+
+
 def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn():
     async def go():
         queue = painter.Painter(2, Failing)
@@ -175,7 +182,7 @@ def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn():
         first.leave()
         queue.admit(drawing())
 
-    asyncio.run(asyncio.wait_for(go(), 60))
+    finished(go())
 
 
 def cannot_load():
@@ -192,7 +199,7 @@ def test_a_failure_in_a_stream_is_an_event(load, said):
         job = painter.Painter(2, load).admit(order.drawing)
         return [event async for event in images.stream(job, order)]
 
-    (event,) = asyncio.run(asyncio.wait_for(go(), 60))
+    (event,) = finished(go())
     assert event.startswith("event: error\n") and '"code": "server_error"' in event
     assert said in event
 
