@@ -20,18 +20,16 @@ def scene(index: int, seed: int, held_out: bool | None = False) -> Scene:
     return random_scene(random.Random(f"{seed}/{index}"), held_out)
 
 
-def _paint(job: tuple[int, int, bool | None]) -> np.ndarray:
+def _paint(job: tuple[int, int, bool | None], detail: bool = True) -> np.ndarray:
     index, seed, held_out = job
-    return np.asarray(draw(scene(index, seed, held_out), seed=seed * 10_000_000 + index, size=SIZE))
+    content = scene(index, seed, held_out)
+    return np.asarray(draw(content, seed=seed * 10_000_000 + index, size=SIZE, detail=detail))
 
 
 def _detail_cells(job: tuple[int, int, bool | None]) -> np.ndarray:
-    index, seed, held_out = job
-    content = scene(index, seed, held_out)
-    if content.detail == "none":
+    if scene(*job).detail == "none":
         return np.zeros((CELLS, CELLS), np.uint8)
-    bare = draw(content, seed=seed * 10_000_000 + index, size=SIZE, detail=False)
-    changed = np.abs(_paint(job).astype(int) - np.asarray(bare)).max(axis=2) > 16
+    changed = np.abs(_paint(job).astype(int) - _paint(job, detail=False)).max(axis=2) > 16
     blocks = changed.reshape(CELLS, SIZE // CELLS, CELLS, SIZE // CELLS)
     return blocks.any(axis=(1, 3)).astype(np.uint8)
 
@@ -53,7 +51,7 @@ def _stored(
 
 
 def pictures(n: int, seed: int, folder: Path, held_out: bool | None = False) -> np.ndarray:
-    """n pictures as uint8 (n, 128, 128, 3)."""
+    """n pictures as uint8 (n, 128, 128, 3), drawn once and then read from disk."""
     path = folder / f"pictures-{seed}-{held_out}.u8"
     return _stored(path, (n, SIZE, SIZE, 3), _paint, seed, held_out)
 
