@@ -102,7 +102,7 @@ def recipe_of(pipe: diffusers.DiffusionPipeline, prompt: str, **given: Any) -> R
     given: settings of Recipe. SettingError, in one sentence, for one that cannot be.
     """
     for name in given:
-        if name not in SETTINGS:
+        if name not in (*SETTINGS, "source", "mask"):
             raise unknown_setting(name, SETTINGS)
     recipe = Recipe(**defaults(pipe) | {"prompt": prompt} | given)
     check_recipe(pipe, recipe)

@@ -217,9 +217,7 @@ def png_bytes(image: Image.Image, recipe: Recipe, **notes: Any) -> bytes:
     if not isinstance(image, Image.Image):
         raise ValueError(f"One PIL picture can be saved, not {type(image).__name__}.")
     if not isinstance(recipe, Recipe):
-        raise ValueError(
-            'What a picture was made from is a Recipe, such as Recipe("a cat", seed=7).'
-        )
+        raise ValueError('A picture is saved with its Recipe, such as Recipe("a cat", seed=7).')
     note = {"recipe": recipe.to_dict(), **recipe.notes, **notes, "imagegen": __version__}
     try:
         text = json.dumps(note, default=lambda value: value.item(), allow_nan=False)
