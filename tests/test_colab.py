@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell
 from packaging.requirements import Requirement
 from PIL import Image
 
-from imagegen import publish
+from classroom import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = [path for path in publish.stamped_files() if path.parent.name == "chapters"]
