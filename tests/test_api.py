@@ -32,7 +32,7 @@ from openai.types.responses import Response
 from PIL import Image
 
 from imagegen.api import start
-from imagegen.api.describe import PAINTER, REFUSAL
+from imagegen.storybook.describe import PAINTER, REFUSAL
 from imagegen.edit import to_transparent
 from imagegen.models import load_pipeline
 from imagegen.pictures import read_recipe
