@@ -1,6 +1,6 @@
 """The calls that answer with texts: a theme becomes the description of a painting.
 
-The text comes from a seeded grammar, imagegen.api.describe, which is no language model: it hears
+The text comes from a seeded grammar, imagegen.storybook.describe, which is no language model: it hears
 the themes that users have said and nothing else. Instructions, temperature and the like are taken
 and have no effect. Used in chapter 12.
 """
@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from imagegen.api.asked import Fields, wrong_type
 from imagegen.api.bodies import read_json
-from imagegen.api.describe import describe
+from imagegen.storybook.describe import describe
 from imagegen.api.errors import ApiError, invalid
 from imagegen.api.models import find
 from imagegen.storybook.caption import words
