@@ -10,23 +10,34 @@ whatever ended a run, resume() goes on from what is there. Built in chapter 9.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from imagegen import pictures
+from imagegen.draw import check_recipe, defaults, draw_recipes
 from imagegen.measure import features, matches, mean_interval, seed_diversity, wilson
 from imagegen.models import SMALL
 from imagegen.progress import Progress
-from imagegen.recipe import check_recipe, combinations, configure, draw_recipes
+from imagegen.recipe import (
+    SETTINGS,
+    Recipe,
+    read_recipe,
+    save,
+    unknown_setting,
+    write_new,
+    write_once,
+)
 from imagegen.storybook.caption import read
 
 
@@ -49,6 +60,39 @@ class Experiment:
         ]
 
 
+def configure(pipe, **given: Any) -> dict[str, Any]:
+    """The complete, checked settings of an experiment; a list is what varies.
+
+    given: settings of a Recipe, or size for width and height alike; at least the prompt. The rest
+    is what the model was made for. ValueError, in one sentence, for a setting that cannot be.
+    """
+    for name in given:
+        if name not in (*SETTINGS, "size"):
+            raise unknown_setting(name, (*SETTINGS, "size"))
+    if "prompt" not in given:
+        raise ValueError("The prompt is missing, so nothing can be drawn.")
+    plan = {name: _plain(name, values) for name, values in given.items()}
+    rest = defaults(pipe)
+    if "size" in plan:
+        if {"width", "height"} & set(plan):
+            raise ValueError("size is width and height alike: give size, or the two, not both.")
+        del rest["width"], rest["height"]
+    plan |= {name: value for name, value in rest.items() if name not in plan}
+    for settings in combinations(plan):
+        check_recipe(pipe, Recipe(**settings))
+    return plan
+
+
+def combinations(plan: dict) -> list[dict]:
+    """Every combination of a plan's lists; the first list varies slowest."""
+    lists = [values if isinstance(values, list) else [values] for values in plan.values()]
+    made = [dict(zip(plan, values, strict=True)) for values in itertools.product(*lists)]
+    for recipe in made:
+        if "size" in recipe:
+            recipe["width"] = recipe["height"] = recipe.pop("size")
+    return made
+
+
 def experiment(pipe, folder: str | Path = "results", batch: int = 8, **given) -> Experiment:
     """Draw every combination of the settings given as lists, into a new folder in `folder`.
 
@@ -57,16 +101,8 @@ def experiment(pipe, folder: str | Path = "results", batch: int = 8, **given) ->
     ValueError for a setting that cannot be; OSError, in one sentence, if a file cannot be kept.
     """
     plan = configure(pipe, **given)
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}"
     with _keeping(folder, "Nothing is drawn yet."):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            home = Path(folder) / (stem if number == 1 else f"{stem}-{number}")
-            try:
-                home.mkdir()
-            except FileExistsError:
-                continue
-            break
+        home = write_new(folder, f"{datetime.now():%Y%m%d-%H%M%S}")
         (home / "plan.json").write_text(json.dumps(plan, indent=1), encoding="utf-8")
     return resume(pipe, home, batch)
 
@@ -76,7 +112,7 @@ def resume(pipe, folder: str | Path, batch: int = 8) -> Experiment:
     lab = load_experiment(folder)
     missing = [row for row in lab.rows if not row["file"]]
     again = f"resume(pipe, {str(lab.folder)!r}) draws the rest."
-    recipes = [{k: v for k, v in row.items() if k not in ("file", "seconds")} for row in missing]
+    recipes = [Recipe.from_dict(row) for row in missing]
     for recipe in recipes:
         check_recipe(pipe, recipe)
     with Progress(len(lab.rows), len(lab.rows) - len(missing)) as bar:
@@ -84,15 +120,17 @@ def resume(pipe, folder: str | Path, batch: int = 8) -> Experiment:
             for number, image, seconds in draw_recipes(pipe, recipes, batch, bar.check):
                 kept = f"{bar.done} of {bar.total} pictures are kept; make room, then {again}"
                 with _keeping(lab.folder, kept):
-                    pictures.save(image, recipes[number] | {"seconds": seconds}, lab.folder)
+                    save(image, replace(recipes[number], notes={}), lab.folder, seconds=seconds)
                 bar.add()
         except KeyboardInterrupt:
             print(f"Stopped: {bar.done} of {bar.total} pictures are kept. {again}")
             return load_experiment(folder)
     lab = load_experiment(folder)
     with _keeping(lab.folder, f"All {len(lab.rows)} pictures are kept."):
-        _write_once(lab.folder / "grid.png", lambda path: sheet(lab, width=None).save(path))
-        _write_once(lab.folder / "table.csv", lambda path: _write_table(lab, path))
+        for name, make in (("grid.png", _grid), ("table.csv", _table)):
+            if not (lab.folder / name).exists():
+                with suppress(FileExistsError):  # another process was first
+                    write_once(lab.folder / name, make(lab))
     return lab
 
 
@@ -101,23 +139,22 @@ def load_experiment(folder: str | Path) -> Experiment:
 
     ValueError, in one sentence, for a folder without a plan that can be read.
     """
-    folder, found = Path(folder), {}
+    folder, found = Path(folder).expanduser(), {}
     try:
-        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        rows = combinations(plan)
+        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8-sig"))
+        recipes = [Recipe.from_dict(settings) for settings in combinations(plan)]
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder} holds no experiment: there is no plan.json in it.") from None
     except (AttributeError, OSError, TypeError, ValueError):
         raise ValueError(f"{folder / 'plan.json'} cannot be read: start anew.") from None
     for path in sorted(folder.glob("*.png")):
         try:
-            recipe = pictures.read_recipe(path)
+            recipe = read_recipe(path)
         except ValueError:
             continue  # half a picture, or the grid, which has no recipe
-        drawn = {"file": path.name, "seconds": recipe.pop("seconds", None)}
-        found.setdefault(json.dumps(recipe, sort_keys=True), drawn)
-    for row in rows:
-        row |= found.get(json.dumps(row, sort_keys=True), {"file": None, "seconds": None})
+        found.setdefault(recipe, {"file": path.name, "seconds": recipe.notes.get("seconds")})
+    nothing = {"file": None, "seconds": None}
+    rows = [recipe.to_dict() | found.get(recipe, nothing) for recipe in recipes]
     return Experiment(folder, {k: v for k, v in plan.items() if isinstance(v, list)}, rows)
 
 
@@ -130,10 +167,10 @@ def sheet(lab: Experiment, **options) -> Image.Image:
     down = names[: len(names) > 1]
     across = names[len(down) :]
     labels = [
-        ", ".join(_said(name, value) for name, value in zip(across, values, strict=True))
+        ", ".join(_label(name, value) for name, value in zip(across, values, strict=True))
         for values in itertools.product(*(lab.varied[name] for name in across))
     ]
-    rows = [_said(name, value) for name in down for value in lab.varied[name]]
+    rows = [_label(name, value) for name in down for value in lab.varied[name]]
     return pictures.grid(lab.images, row_labels=rows or None, col_labels=labels or None, **options)
 
 
@@ -183,26 +220,22 @@ def _right(lab: Experiment, images: list[Image.Image]) -> list[bool | None]:
     return [right.get(i) for i in range(len(rows))]
 
 
-def _write_table(lab: Experiment, path: Path) -> None:
+def _table(lab: Experiment) -> bytes:
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*lab.rows[0], "right"])
+    table.writeheader()
     right = _right(lab, lab.images)
-    with path.open("x", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*lab.rows[0], "right"])
-        table.writeheader()
-        table.writerows(row | {"right": r} for row, r in zip(lab.rows, right, strict=True))
+    table.writerows(row | {"right": r} for row, r in zip(lab.rows, right, strict=True))
+    return text.getvalue().encode()
 
 
-def _write_once(path: Path, write) -> None:
-    """Write a file that is not there yet; half a file does not stay."""
-    if path.exists():
-        return
-    try:
-        write(path)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+def _grid(lab: Experiment) -> bytes:
+    png = io.BytesIO()
+    sheet(lab, width=None).save(png, "PNG")
+    return png.getvalue()
 
 
-def _said(name: str, value) -> str:
+def _label(name: str, value) -> str:
     return (
         value if name == "prompt" and value else f"{name.replace('_', ' ')} {value or repr(value)}"
     )
@@ -215,3 +248,14 @@ def _keeping(folder: str | Path, kept: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(f"{folder} takes no file ({error.strerror or error}). {kept}") from None
+
+
+def _plain(name: str, values: Any) -> Any:
+    """A setting as JSON keeps it: tuples, ranges and arrays as lists, NumPy's numbers as plain."""
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if isinstance(values, list | tuple | range):
+        values = [v.item() if hasattr(v, "item") else v for v in values]
+        if not values:
+            raise ValueError(f"{name} varies over nothing: give it one value or more.")
+    return values

@@ -14,13 +14,14 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
+from imagegen.latent import as_tensor
 from imagegen.models import model_folder
+from imagegen.pictures import to_rgb
 from imagegen.storybook.caption import read
 from imagegen.storybook.scene import FACTORS, VALUES
 
@@ -67,7 +68,7 @@ def read_factors(images: Sequence[Image.Image]) -> list[dict[str, str]]:
     """What the oracle sees in each picture: {"place": "beach", "time": "sunset", ...}."""
     seen: list[dict[str, str]] = []
     for start in range(0, len(images), 64):
-        x = as_tensor(images[start : start + 64])
+        x = _at_its_size(images[start : start + 64])
         with torch.inference_mode():
             best = {f: scores.argmax(1).tolist() for f, scores in oracle()(x).items()}
         seen += [{f: VALUES[f][best[f][i]] for f in FACTORS} for i in range(len(x))]
@@ -76,7 +77,7 @@ def read_factors(images: Sequence[Image.Image]) -> list[dict[str, str]]:
 
 def features(images: Sequence[Image.Image]) -> Tensor:
     """The oracle's features of pictures, (n, 192), in which distances are measured."""
-    parts = [as_tensor(images[i : i + 64]) for i in range(0, len(images), 64)]
+    parts = [_at_its_size(images[i : i + 64]) for i in range(0, len(images), 64)]
     with torch.inference_mode():
         return torch.cat([oracle().features(x) for x in parts])
 
@@ -202,12 +203,7 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
 
 
-def as_tensor(images: Sequence[Image.Image]) -> Tensor:
-    """Pictures as (n, 3, 128, 128) in -1..1; other sizes are resized first."""
-    sized = [i.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC) for i in images]
-    return to_tensor(np.stack([np.asarray(i) for i in sized]))
-
-
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Pixels (n, height, width, 3) of 0..255 as floats (n, 3, height, width) in -1..1."""
-    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def _at_its_size(images: Sequence[Image.Image]) -> Tensor:
+    """Pictures as the oracle reads them: enlarged or shrunk to 128 x 128, in -1..1."""
+    size = (SIZE, SIZE)
+    return as_tensor([to_rgb(i).resize(size, Image.Resampling.BICUBIC) for i in images])

@@ -7,7 +7,6 @@ takes its place, so that the next cell runs all the same.
 
 from __future__ import annotations  # or the annotations alone would import all of diffusers
 
-import copy
 import difflib
 import inspect
 import warnings
@@ -20,7 +19,6 @@ from types import MethodType
 import diffusers
 import torch
 import transformers
-from diffusers.configuration_utils import FrozenDict
 from huggingface_hub import constants, errors, hf_hub_download, utils
 from packaging.version import Version
 
@@ -78,7 +76,7 @@ def load_pipeline(
             pipe = _load(str(folder), device, dtype or default)
         except Exception as error:
             raise ValueError(f"The folder {folder} could not be loaded: {_first(error)}") from error
-        return _telling_unknown_words(pipe) if small else pipe
+        return warn_of_unknown_words(pipe) if small else pipe
     model = MODELS.get(name)
     hub_id = model.id if model else name
     if model:
@@ -91,36 +89,6 @@ def load_pipeline(
         fallback = model.fallback if model else SMALL
         print(f"{hub_id} cannot be used: {_reason(error)}. {fallback} draws instead.")
     return load_pipeline(fallback, device)
-
-
-TASKS = {
-    "text-to-image": "StableDiffusionPipeline",
-    "image-to-image": "StableDiffusionImg2ImgPipeline",
-    "inpaint": "StableDiffusionInpaintPipeline",
-}
-
-
-def as_task(pipe: diffusers.DiffusionPipeline, task: str) -> diffusers.DiffusionPipeline:
-    """The stock pipeline of another task around the same weights; pipe itself stays as it is.
-
-    pipe: a Stable Diffusion of the first kind, as the small model is. task: a key of TASKS.
-    """
-    if task not in TASKS:
-        raise ValueError(f"There is no task {task!r}: use one of {', '.join(TASKS)}.")
-    parts = dict(pipe.components)
-    # Each pipeline has its own scheduler, which counts the steps of one picture.
-    parts["scheduler"] = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    latents = pipe.vae.config.latent_channels
-    if task == "inpaint" and pipe.unet.config.in_channels == latents != 4:
-        # Diffusers tells an ordinary U-Net (4) from one made for inpainting (9) by this label
-        # alone, and knows no latents of 8 channels. The copy shares every weight.
-        parts["unet"] = copy.copy(pipe.unet)
-        parts["unet"]._internal_dict = FrozenDict({**pipe.unet.config, "in_channels": 4})
-    with _quiet():
-        other = getattr(diffusers, TASKS[task])(**parts, requires_safety_checker=False)
-    other.register_to_config(_name_or_path=pipe.name_or_path)
-    other.set_progress_bar_config(disable=True)
-    return _telling_unknown_words(other) if Path(str(pipe.name_or_path)).name == SMALL else other
 
 
 def settings(pipe: diffusers.DiffusionPipeline) -> dict:
@@ -215,7 +183,7 @@ def _load(
 ) -> diffusers.DiffusionPipeline:
     # Before 0.40 diffusers ignores `dtype`; from 0.40 on it warns of `torch_dtype`.
     keyword = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
-    with _quiet():
+    with quiet():
         pipe = diffusers.DiffusionPipeline.from_pretrained(source, **{keyword: dtype}).to(device)
     pipe.register_to_config(_name_or_path=name or source)  # what settings() goes by
     pipe.set_progress_bar_config(disable=True)
@@ -223,7 +191,7 @@ def _load(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep bars and advice about loading off the page; what the hub downloads keeps its bar."""
     bars = [diffusers.utils.logging, transformers.utils.logging]
     loggers = [*bars, utils.logging]
@@ -249,8 +217,8 @@ def _quiet() -> Iterator[None]:
             downloads_bar()
 
 
-def _telling_unknown_words(pipe: diffusers.DiffusionPipeline) -> diffusers.DiffusionPipeline:
-    """Let a pipeline check each prompt when it is encoded, which every drawing begins with."""
+def warn_of_unknown_words(pipe: diffusers.DiffusionPipeline) -> diffusers.DiffusionPipeline:
+    """The pipeline, which now checks each prompt when it is encoded, as every drawing begins."""
 
     def encode_prompt(self, *args, **kwargs):
         plain = MethodType(type(self).encode_prompt, self)

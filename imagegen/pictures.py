@@ -1,30 +1,117 @@
-"""Show pictures, and save them with the recipe they were made from.
+"""Open pictures, and show them. Built in chapter 1.
 
-Built in chapter 1. A saved PNG carries its recipe twice: as the `parameters` text that other
-programs read (infotext.py), and as JSON, which gives back exactly what was saved.
+open_picture() is the one door by which a picture comes in: whatever program wrote the file, it
+comes out upright, opaque, in RGB, with 8 bits a colour.
 """
 
 import base64
 import io
-import itertools
-import json
-import re
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 
-from imagegen import __version__
-from imagegen.infotext import read_infotext, write_infotext
-
+MULTIPLE = 8  # pixels that become one place of the latents
+MOST_PIXELS = 50_000_000
+LONGEST_NOTE = 64 * 2**20  # bytes of a text or a colour profile; Pillow's own limit is 1 MB
 GAP = 8  # pixels between pictures
 LARGEST = 384  # pixels to which a small picture is enlarged at most
 LABEL = 120  # pixels after which a row label is broken
+SMALL = 64  # pixels: a smaller picture is enlarged pixel by pixel, a larger one smoothly
+
+
+def open_picture(
+    source: str | Path | bytes | BinaryIO | Image.Image,
+    multiple: int = MULTIPLE,
+    background: str = "white",
+) -> Image.Image:
+    """A picture from a file or a PIL image, as to_rgb() gives it.
+
+    Both sides must be multiples of `multiple`, which the latents ask for. ValueError, in one
+    sentence, for a file that is missing, damaged, too large or of other sides.
+    """
+    if isinstance(source, Image.Image):
+        image = to_rgb(source, background)
+    else:
+        with open_file(source) as file:
+            image = to_rgb(file, background)
+    width, height = image.size
+    fit = [max(multiple, side // multiple * multiple) for side in image.size]
+    if [width, height] != fit:
+        raise ValueError(
+            f"The picture has {width} x {height} pixels; both must be multiples of {multiple}: "
+            f"crop or resize it to {fit[0]} x {fit[1]}."
+        )
+    return image
+
+
+@contextmanager
+def open_file(
+    source: str | Path | bytes | BinaryIO, formats: Sequence[str] | None = None
+) -> Iterator[Image.Image]:
+    """The opened file of a picture, its pixels not yet read; errors of reading become ValueError.
+
+    formats: the only ones to accept, in Pillow's names. A picture of more than MOST_PIXELS is
+    refused before it is read, since a small file can hold one that fills the memory.
+    """
+    name = source if isinstance(source, str | Path) else "The file"
+    if isinstance(source, str | Path):
+        source = Path(source).expanduser()
+        if not source.is_file():
+            raise ValueError(f"There is no file {name}.")
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
+    limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, LONGEST_NOTE
+    try:
+        with Image.open(source, formats=formats) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{name} has {image.width} x {image.height} pixels: at most "
+                    f"{MOST_PIXELS:,} can be opened."
+                )
+            try:
+                image.load()
+            except Exception:  # a damaged file makes Pillow's decoders raise almost anything
+                raise ValueError(f"{name} is no picture, or a damaged one.") from None
+            yield image
+    except Image.DecompressionBombError:
+        raise ValueError(f"{name} has far too many pixels to be opened.") from None
+    except (OSError, SyntaxError, AttributeError, TypeError):
+        raise ValueError(f"{name} is no picture, or a damaged one.") from None
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = limit
+
+
+def to_rgb(image: Image.Image, background: str = "white") -> Image.Image:
+    """A PIL image upright, opaque, in sRGB, with 8 bits a colour.
+
+    background: the colour that shows through where the picture is transparent.
+    """
+    profile = image.info.get("icc_profile")
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image, np.float64)
+        deep = image.mode != "F" and (image.mode != "I" or values.max(initial=0) > 255)
+        image = Image.fromarray((values / (257 if deep else 1)).clip(0, 255).round().astype("u1"))
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
+    if profile and image.mode in ("RGB", "RGBA", "L", "CMYK"):
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            image = image.convert("RGB") if image.mode == "RGBA" else image
+            srgb = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
+        except ImageCms.PyCMSError:
+            pass  # a profile that fits another mode says nothing about this one
+    return image.convert("RGB")
 
 
 def show(
@@ -59,9 +146,10 @@ def grid(
     """One sheet with all pictures, row by row, with titles or with row and column labels.
 
     images: a picture, a list of them, or a list of rows. A picture is a PIL image or an array
-    (H, W) or (H, W, 3), either uint8 or in [0, 1]. cols: pictures in a row, at most 4 if not given.
-    width: pixels that the sheet may take; small pictures are enlarged by a whole factor, so that
-    their pixels stay square. None keeps their size. Raises ValueError when numbers do not match.
+    (H, W) or (H, W, 3), uint8, uint16 or in [0, 1]. cols: pictures in a row, at most 4 if not
+    given. width: pixels that the sheet may take. Pictures are enlarged smoothly; those below 64
+    pixels by a whole factor, so that their pixels stay square. None keeps their size. Raises
+    ValueError when numbers do not match.
     """
     rows_given = isinstance(images, list | tuple) and images and isinstance(images[0], list | tuple)
     if rows_given:
@@ -109,93 +197,6 @@ def grid(
     return sheet
 
 
-def save(image: Image.Image, recipe: dict, folder: str | Path = "results") -> Path:
-    """Save a picture as a PNG that carries its recipe, under a new name; return its path.
-
-    recipe: at least {"prompt": ...}. negative_prompt, seed, steps, guidance, scheduler, model and
-    strength are also written for other programs. Values: text, numbers, lists, dicts, True, None.
-    The name holds the time, seed and first words; a file that is there is never touched.
-    """
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"save() takes one PIL picture, not {type(image).__name__}.")
-    recipe = _plain(recipe)
-    now = datetime.now().astimezone()
-    data = png_with_recipe(image, recipe, saved=now.isoformat())
-    folder = Path(folder)
-    if folder.is_file():
-        raise ValueError(f"{folder} is a file, so no picture can be saved in it.")
-    folder.mkdir(parents=True, exist_ok=True)
-    seed = f"-seed{recipe['seed']}" if "seed" in recipe else ""
-    words = "-".join(re.findall(r"[a-z0-9]+", recipe["prompt"].lower())[:6])[:40] or "picture"
-    stem = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}{seed}-{words}"
-    for number in itertools.count(1):
-        path = folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
-        try:
-            with path.open("xb") as file:  # x fails rather than overwrite, even in a race
-                file.write(data)
-        except FileExistsError:
-            continue
-        except OSError:  # a full disk
-            path.unlink(missing_ok=True)
-            raise
-        return path
-
-
-def png_with_recipe(image: Image.Image, recipe: dict, **note) -> bytes:
-    """The PNG that carries a recipe, as save() writes it; note: what else to write down beside it.
-
-    Without a note, equal pictures with equal recipes have equal bytes.
-    """
-    recipe = _plain(recipe)
-    chunks = PngInfo()
-    chunks.add_text("parameters", write_infotext(recipe, image.size, __version__))
-    chunks.add_text("imagegen", json.dumps({"recipe": recipe, **note, "imagegen": __version__}))
-    return _png(image, chunks)
-
-
-def read_recipe(path: str | Path) -> dict:
-    """The recipe of a PNG saved by save(), or by a program that writes AUTOMATIC1111's text.
-
-    Raises ValueError with one sentence for a file that is no picture or carries no recipe.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
-    try:
-        with Image.open(path) as image:
-            image.load()  # text may also stand behind the pixels
-            text = getattr(image, "text", {})
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise ValueError(f"{path} is no picture, or a damaged one.") from None
-    try:
-        recipe = json.loads(text["imagegen"])["recipe"]
-        if isinstance(recipe, dict):
-            return recipe
-    except (KeyError, TypeError, ValueError):
-        pass  # no note of ours, or one that another program has changed
-    if not text.get("parameters", "").strip():
-        raise ValueError(f"{path} carries no recipe: it was not saved by save().")
-    return read_infotext(text["parameters"])
-
-
-def _plain(recipe: dict) -> dict:
-    """A recipe as JSON keeps it: NumPy's numbers become plain ones, tuples become lists."""
-    if not isinstance(recipe, dict) or not isinstance(recipe.get("prompt"), str):
-        raise ValueError('A recipe is a dict with at least {"prompt": "..."}.')
-    try:
-        text = json.dumps(recipe, default=lambda value: value.item(), allow_nan=False)
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            "The recipe holds something that cannot be written down; use text and plain numbers, "
-            f"such as a seed instead of a generator ({error})."
-        ) from None
-    recipe = json.loads(text)
-    seed = recipe.get("seed", 0)
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"The recipe's seed is {seed}; a whole number from 0 up draws it again.")
-    return recipe
-
-
 def _several(images) -> list:
     """A list of pictures, also from a single one or an array of shape (N, H, W, 3)."""
     if isinstance(images, Image.Image) or getattr(images, "ndim", 4) < 4:
@@ -208,13 +209,17 @@ def _several(images) -> list:
 
 def _picture(image) -> Image.Image:
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return to_rgb(image)
     array = np.asarray(image)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         raise ValueError(f"An array of shape {array.shape} is no picture: use (H, W) or (H, W, 3).")
+    if array.dtype == np.uint16:
+        array = (array / 257).round().astype(np.uint8)
     if array.dtype != np.uint8:
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ValueError("The values of a picture that is not uint8 must lie in [0, 1].")
+            raise ValueError(
+                "The values of a picture that is neither uint8 nor uint16 must lie in [0, 1]."
+            )
         array = (array * 255).round().astype(np.uint8)
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array).convert("RGB")
 
@@ -227,20 +232,25 @@ def _scale(pictures: list[Image.Image], width: int | None) -> list[Image.Image]:
     if widest > width:
         sizes = [[max(1, x * width // widest) for x in picture.size] for picture in pictures]
         return [p.resize(size, Image.LANCZOS) for p, size in zip(pictures, sizes, strict=True)]
-    factor = max(1, min(width, LARGEST) // widest)
-    return [p.resize((p.width * factor, p.height * factor), Image.NEAREST) for p in pictures]
+    if widest >= SMALL:
+        factor, how = max(1, min(width, LARGEST) / widest), Image.BICUBIC
+    else:
+        factor, how = max(1, min(width, LARGEST) // widest), Image.NEAREST
+    sizes = [[round(x * factor) for x in picture.size] for picture in pictures]
+    return [p.resize(size, how) for p, size in zip(pictures, sizes, strict=True)]
 
 
 @cache
 def _font() -> ImageFont.FreeTypeFont:
-    # The font of all other figures, which are matplotlib's.
+    import matplotlib  # its font, as in all other figures; slow to import
+
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 12)
 
 
 def _text(text, width: int) -> Image.Image:
     """A text as a picture, broken into lines at most `width` pixels wide where words allow it."""
     font, lines = _font(), [""]
-    for word in str(text).split():
+    for word in _pieces(str(text), width):
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:
             lines.append(word)
@@ -253,16 +263,22 @@ def _text(text, width: int) -> Image.Image:
     return sheet
 
 
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """The words of a text, those that are wider than a line cut into parts that are not."""
+    for word in text.split():
+        while _font().getlength(word) > width and len(word) > 1:
+            fits = [n for n in range(1, len(word)) if _font().getlength(word[:n]) <= width]
+            cut = fits[-1] if fits else 1
+            yield word[:cut]
+            word = word[cut:]
+        yield word
+
+
 def _smallest(image: Image.Image) -> tuple[str, bytes]:
     """A picture as PNG or JPEG, whichever is smaller: a notebook stores every picture it shows."""
     jpeg = io.BytesIO()
     image.save(jpeg, "JPEG", quality=80, optimize=True)
-    kinds = {"image/png": _png(image), "image/jpeg": jpeg.getvalue()}
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    kinds = {"image/png": png.getvalue(), "image/jpeg": jpeg.getvalue()}
     return min(kinds.items(), key=lambda kind: len(kind[1]))
-
-
-def _png(image: Image.Image, chunks: PngInfo | None = None) -> bytes:
-    buffer = io.BytesIO()
-    # Pillow hangs the chunks on the image while it saves; two threads would swap theirs.
-    image.copy().save(buffer, "PNG", pnginfo=chunks)
-    return buffer.getvalue()

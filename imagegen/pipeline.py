@@ -9,6 +9,8 @@ chapter 8.
 import torch
 from PIL import Image
 
+from imagegen.guide import guided
+
 
 def text_embeddings(pipe, text):
     """What the text encoder says about a text: (1, tokens, width), one vector for each token.
@@ -43,8 +45,7 @@ def text_to_image(pipe, prompt, steps=20, w=5.0, seed=0, negative=""):
         x = plan.scale_model_input(torch.cat([xt] * len(text)), t)
         out = pipe.unet(x, t, encoder_hidden_states=text).sample
         if w > 1:
-            without, given = out.chunk(2)
-            out = without + w * (given - without)
+            out = guided(*out.chunk(2), w)
         xt = plan.step(out, t, xt, **extra).prev_sample
     pixels = pipe.vae.decode(xt / pipe.vae.config.scaling_factor).sample[0]
     pixels = (pixels / 2 + 0.5).clamp(0, 1).permute(1, 2, 0).float().cpu()

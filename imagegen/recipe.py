@@ -1,29 +1,36 @@
-"""A recipe is everything a picture depends on; draw_recipes() turns recipes into pictures.
+"""A recipe is everything a picture depends on. Every door of the course makes, keeps and reads one.
 
-    prompt, negative_prompt, seed, steps, guidance, width, height, scheduler, model
+    prompt, negative_prompt, seed, steps, guidance, width, height, scheduler, model, ...
 
-Recipes that agree in all but their prompts and seeds are drawn together, each from a generator of
-its own. Built in chapter 9.
+A setting is one line of Recipe: its default, its bounds, its name in other programs and in
+diffusers. A saved PNG carries its recipe twice: as the `parameters` text of AUTOMATIC1111, which
+other programs read, and as JSON, which gives back exactly what was saved. Needs no torch.
+Built in chapter 1; used from chapter 9 on.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
+import json
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import diffusers
-import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
-from imagegen.models import settings
-from imagegen.pictures import read_recipe
+from imagegen import __version__
+from imagegen.pictures import open_file, to_rgb
 
-SCHEDULERS = {
+LAST_SEED = 2**32 - 1  # seeds of 32 bits, as other programs have them
+SCHEDULERS = {  # our names, and the classes of diffusers
     "DPM-Solver++": "DPMSolverMultistepScheduler",
     "UniPC": "UniPCMultistepScheduler",
     "Heun": "HeunDiscreteScheduler",
@@ -32,166 +39,353 @@ SCHEDULERS = {
     "DDIM": "DDIMScheduler",
     "DDPM": "DDPMScheduler",
 }
-SHARED = ("steps", "guidance", "width", "height", "scheduler")  # what a batch has in common
-SETTINGS = ("prompt", "negative_prompt", "seed", *SHARED)
+NEGATIVE = "Negative prompt:"
+PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
 
-def configure(pipe, **given) -> dict:
-    """The complete, checked settings of an experiment; a list is what varies.
+class SettingError(ValueError):
+    """A setting that a recipe cannot have, in one sentence; name: which one."""
 
-    given: any of SETTINGS, or size for width and height alike; at least the prompt. The rest is
-    what the model was made for. ValueError, in one sentence, for a setting that cannot be.
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a setting may be. kind: its type. least, most, multiple: bounds of a number.
+
+    text: its name in the `parameters` text. argument: its name in diffusers' pipelines.
     """
-    own = settings(pipe)
-    plan = {name: _plain(name, values) for name, values in given.items()}
-    rest = {
-        "negative_prompt": "",
-        "seed": 0,
-        "steps": own.get("num_inference_steps", 20),
-        "guidance": own.get("guidance_scale", 7.5),
-        "width": own.get("width", 512),
-        "height": own.get("height", 512),
-        "scheduler": scheduler_name(pipe),
-        "model": model_name(pipe),
-    }
-    if "size" in plan:
-        if {"width", "height"} & set(plan):
-            raise ValueError("size is width and height alike: give size, or the two, not both.")
-        del rest["width"], rest["height"]
-    plan |= {name: value for name, value in rest.items() if name not in plan}
-    for recipe in combinations(plan):
-        check_recipe(pipe, recipe)
-    return plan
 
+    kind: type
+    least: float = -math.inf
+    most: float = math.inf
+    multiple: int = 1
+    text: str | None = None
+    argument: str | None = None
 
-def combinations(plan: dict) -> list[dict]:
-    """Every combination of a plan's lists as a recipe; the first list varies slowest."""
-    lists = [values if isinstance(values, list) else [values] for values in plan.values()]
-    made = [dict(zip(plan, values, strict=True)) for values in itertools.product(*lists)]
-    for recipe in made:
-        if "size" in recipe:
-            recipe["width"] = recipe["height"] = recipe.pop("size")
-    return made
-
-
-def check_recipe(pipe, recipe: dict) -> None:
-    """ValueError, in one sentence, for a recipe that is not complete or cannot be drawn."""
-    for name in set(recipe) - {*SETTINGS, "model"}:
-        near = get_close_matches(name, SETTINGS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"use {', '.join(SETTINGS)}, or size."
-        raise ValueError(f"There is no setting {name}: {hint}")
-    for name in (*SETTINGS, "model"):
-        if name not in recipe:
-            raise ValueError(f"The {name} is missing, so nothing can be drawn.")
-    if recipe["model"] != model_name(pipe):
-        raise ValueError(
-            f"The recipe is one of {recipe['model']}, and the pipeline is {model_name(pipe)}."
-        )
-    for name in ("prompt", "negative_prompt"):
-        if not isinstance(recipe[name], str):
-            raise ValueError(f"{name} must be a text in quotes, not {recipe[name]!r}.")
-    for name, least in (("seed", 0), ("steps", 1), ("width", 8), ("height", 8)):
-        if type(recipe[name]) is not int or recipe[name] < least:
-            raise ValueError(
-                f"{name} must be a whole number from {least} up, not {recipe[name]!r}."
+    def check(self, name: str, value: Any) -> Any:
+        """The value in the setting's type; SettingError, in one sentence, if it cannot have it."""
+        value = value.item() if hasattr(value, "item") else value  # NumPy's and torch's numbers
+        if self.kind is str:
+            if isinstance(value, str):
+                return value
+            raise SettingError(name, f"{name} must be a text in quotes, not {_short(value)}.")
+        if self.kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        right = type(value) is int or (self.kind is float and type(value) is float)
+        if not right or not self.least <= value <= self.most:
+            what = "a whole number" if self.kind is int else "a number"
+            bounds = f"from {self.least:g} to {self.most:.10g}"
+            raise SettingError(name, f"{name} must be {what} {bounds}, not {_short(value)}.")
+        if self.kind is int and value % self.multiple:
+            low = max(value // self.multiple, 1) * self.multiple
+            near = f"such as {low} or {low + self.multiple}"
+            raise SettingError(
+                name, f"{name} must be a multiple of {self.multiple}, {near}, not {value}."
             )
-    factor = getattr(pipe, "vae_scale_factor", 8)
-    for name in ("width", "height"):
-        if recipe[name] % factor:
-            low = max(recipe[name] // factor, 1) * factor
-            raise ValueError(
-                f"{name} must be a multiple of {factor}, such as {low} or {low + factor}, "
-                f"not {recipe[name]}."
-            )
-    if type(recipe["guidance"]) not in (int, float) or not 0 <= recipe["guidance"] < math.inf:
-        raise ValueError(f"guidance must be a number from 0 up, not {recipe['guidance']!r}.")
-    if recipe["scheduler"] not in {*SCHEDULERS, scheduler_name(pipe)}:
-        raise ValueError(
-            f"There is no scheduler {recipe['scheduler']!r}: use one of {', '.join(SCHEDULERS)}."
-        )
+        return self.kind(value)
 
 
-def draw_recipes(
-    pipe, recipes: list[dict], batch: int = 8, on_step: Callable[[], None] | None = None
-) -> Iterator[tuple[int, Image.Image, float]]:
-    """Draw recipes in batches; give (number of the recipe, picture, seconds) as they get ready.
+def _setting(kind: type, default: Any = None, **rules: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(kind, **rules)})
 
-    A picture is, up to rounding, what a call of its own would draw. on_step is called after each
-    step; what it raises ends the drawing. The pipeline is left as it was.
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a picture depends on, checked: SettingError, in one sentence, for what cannot be drawn.
+
+    width, height: pixels that the model draws; a file may hold the picture enlarged. guidance: as
+    in diffusers, 1 is none. strength: for an edit, the share of the steps that is run; source,
+    mask: fingerprint() of each picture it began with, and of its mask. notes: what else a file
+    says, such as the seconds it took; nothing is drawn from it.
     """
-    groups: dict[tuple, list[int]] = {}
-    for number, recipe in enumerate(recipes):
-        groups.setdefault(tuple(recipe[name] for name in SHARED), []).append(number)
-    batches = [
-        members[start : start + batch]
-        for members in groups.values()
-        for start in range(0, len(members), batch)
-    ]
 
-    def after_step(pipe, step, t, now):
-        if on_step:
-            on_step()
-        return now
+    prompt: str = field(metadata={"setting": Setting(str, argument="prompt")})
+    negative_prompt: str = _setting(str, "", argument="negative_prompt")
+    seed: int = _setting(int, 0, least=0, most=LAST_SEED, text="Seed")
+    steps: int = _setting(int, 20, least=1, most=1000, text="Steps", argument="num_inference_steps")
+    guidance: float = _setting(
+        float, 5.0, least=0, most=30, text="CFG scale", argument="guidance_scale"
+    )
+    width: int = _setting(int, 128, least=8, most=4096, multiple=8, argument="width")
+    height: int = _setting(int, 128, least=8, most=4096, multiple=8, argument="height")
+    scheduler: str = _setting(str, "DPM-Solver++", text="Sampler")
+    model: str = _setting(str, "storybook-sd", text="Model")
+    strength: float | None = _setting(
+        float, None, least=0, most=1, text="Denoising strength", argument="strength"
+    )
+    source: tuple[str, ...] = ()
+    mask: str | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
-    for numbers in batches:
-        some = [recipes[number] for number in numbers]
-        negative = [recipe["negative_prompt"] for recipe in some]
-        began = time.perf_counter()
-        with _scheduler(pipe, some[0]["scheduler"]):
-            images = pipe(
-                [recipe["prompt"] for recipe in some],
-                num_inference_steps=some[0]["steps"],
-                guidance_scale=some[0]["guidance"],
-                width=some[0]["width"],
-                height=some[0]["height"],
-                generator=[torch.Generator().manual_seed(recipe["seed"]) for recipe in some],
-                callback_on_step_end=after_step,
-                **({"negative_prompt": negative} if any(negative) else {}),
-            ).images
-        seconds = round((time.perf_counter() - began) / len(some), 3)
-        for number, image in zip(numbers, images, strict=True):
-            yield number, image, seconds
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            value = getattr(self, name)
+            if value is not None or name != "strength":
+                object.__setattr__(self, name, setting.check(name, value))
+        object.__setattr__(self, "source", tuple(self.source))
+        if self.strength is not None:
+            steps_run(self.steps, self.strength)
+        elif self.source or self.mask:
+            raise SettingError("strength", "A recipe of an edit needs its strength.")
+
+    def __repr__(self) -> str:
+        return f"Recipe({', '.join(f'{name}={v!r}' for name, v in self.to_dict().items())})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, for JSON and tables; those of edits only where it is one."""
+        own = {name: getattr(self, name) for name in SETTINGS}
+        own |= {"source": list(self.source), "mask": self.mask}
+        return {name: v for name, v in own.items() if name in ALWAYS or v not in (*OFF, [])}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **notes: Any) -> Recipe:
+        """The recipe in a dict, numbers also as texts; names that it does not know become notes."""
+        values, known = dict(values), {}
+        if "size" in values and "width" not in values:  # of the studio's first files
+            if found := re.fullmatch(r"(\d+)x(\d+)", str(values["size"])):
+                values |= {"width": int(found[1]) // 8, "height": int(found[2]) // 8}
+        for name in [*SETTINGS, "source", "mask"]:
+            if values.get(name) is not None:
+                value = values.pop(name)
+                setting = SETTINGS.get(name)
+                known[name] = _number(value) if setting and setting.kind is not str else value
+        if "prompt" not in known:
+            raise SettingError("prompt", "The recipe has no prompt, so nothing can be drawn.")
+        return cls(**known, notes={**values, **notes})
+
+    def arguments(self) -> dict[str, Any]:
+        """The recipe in the names of diffusers' pipelines; settings that are off are left out."""
+        named = {s.argument: getattr(self, name) for name, s in SETTINGS.items() if s.argument}
+        needed = {"prompt", "num_inference_steps", "guidance_scale"}
+        return {name: v for name, v in named.items() if name in needed or v not in OFF}
 
 
-def redraw_file(pipe, path: str | Path) -> Image.Image:
-    """Draw the picture of a saved PNG again, from nothing but the recipe inside it."""
-    recipe = read_recipe(path)
-    recipe.pop("seconds", None)  # what drawing it took
-    check_recipe(pipe, recipe)
-    return next(draw_recipes(pipe, [recipe]))[1]
+SETTINGS: dict[str, Setting] = {
+    f.name: f.metadata["setting"] for f in fields(Recipe) if "setting" in f.metadata
+}
+ALWAYS = {"prompt", "negative_prompt", "seed", "steps", "guidance"}
+ALWAYS |= {"width", "height", "scheduler", "model"}
+OFF = (None, "", 0)  # values of a setting that is not used
 
 
-def model_name(pipe) -> str:
-    """The last part of the folder or hub id that a pipeline was loaded from."""
-    return Path(str(pipe.name_or_path)).name
+def unknown_setting(name: str, known: Iterable[str]) -> SettingError:
+    """The sentence for a name that no setting has, with the nearest one that there is."""
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}."
+    return SettingError(name, f"There is no setting {name}: {hint}")
 
 
-def scheduler_name(pipe) -> str:
-    """The name in SCHEDULERS of the scheduler that a pipeline has, or else its class."""
-    kind = type(pipe.scheduler).__name__
-    return next((name for name, its in SCHEDULERS.items() if its == kind), kind)
+def steps_run(steps, strength):
+    """How many of the steps image-to-image runs: the last int(steps * strength) of them."""
+    if not 0 < strength <= 1:
+        raise SettingError("strength", f"strength lies above 0 and up to 1, and is not {strength}.")
+    if int(steps * strength) < 1:
+        raise SettingError(
+            "strength", f"strength {strength} leaves none of {steps} steps: raise one of them."
+        )
+    return int(steps * strength)
 
 
-@contextmanager
-def _scheduler(pipe, name: str) -> Iterator[None]:
-    """Lend a pipeline another scheduler for the same noise schedule; then give back its own."""
-    own = pipe.scheduler
-    if name != scheduler_name(pipe):
-        # DDIM and DDPM cut off guesses beyond -1..1 unless told; latents go beyond.
-        config = {"clip_sample": False} | dict(own.config)
-        pipe.scheduler = getattr(diffusers, SCHEDULERS[name]).from_config(config)
+def fingerprint(image: Image.Image) -> str:
+    """16 hexadecimal digits that name a picture's pixels, whatever file they came from."""
+    grey = image.mode in ("1", "L")
+    pixels = image.convert("L") if grey else to_rgb(image)
+    name = f"{pixels.mode} {pixels.width}x{pixels.height} ".encode()
+    return hashlib.sha256(name + pixels.tobytes()).hexdigest()[:16]
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def save(image: Image.Image, recipe: Recipe, folder: str | Path = "results", **notes: Any) -> Path:
+    """Save a picture as a PNG that carries its recipe, under a new name; return its path.
+
+    notes: what else to write down, such as seconds=1.2. The name holds the time, the seed and the
+    first words; a file that is there is never touched.
+    """
+    now = datetime.now().astimezone()
+    data = png_bytes(image, recipe, saved=now.isoformat(), **notes)
+    stem = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}-seed{recipe.seed}"
+    return write_new(folder, f"{stem}-{slug(recipe.prompt)}", ".png", data)
+
+
+def png_bytes(image: Image.Image, recipe: Recipe, **notes: Any) -> bytes:
+    """The PNG that carries a recipe. Without notes, equal pictures and recipes have equal bytes."""
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"One PIL picture can be saved, not {type(image).__name__}.")
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            'What a picture was made from is a Recipe, such as Recipe("a cat", seed=7).'
+        )
+    note = {"recipe": recipe.to_dict(), **recipe.notes, **notes, "imagegen": __version__}
     try:
-        yield
-    finally:
-        pipe.scheduler = own
+        text = json.dumps(note, default=lambda value: value.item(), allow_nan=False)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The notes hold something that cannot be written down ({error}): "
+            "use text and plain numbers."
+        ) from None
+    chunks = PngInfo()
+    chunks.add_text("parameters", write_infotext(recipe))
+    chunks.add_text("imagegen", text)
+    # Pillow hangs the chunks on the image while it saves; two threads would swap theirs.
+    image = ImageOps.exif_transpose(image)
+    image = image.copy() if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else to_rgb(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=chunks)
+    return buffer.getvalue()
 
 
-def _plain(name: str, values):
-    """A setting as JSON keeps it: tuples, ranges and arrays as lists, NumPy's numbers as plain."""
-    if hasattr(values, "tolist"):
-        values = values.tolist()
-    if isinstance(values, list | tuple | range):
-        values = [v.item() if hasattr(v, "item") else v for v in values]
-        if not values:
-            raise ValueError(f"{name} varies over nothing: give it one value or more.")
-    return values
+def read_recipe(source: str | Path | bytes | BinaryIO) -> Recipe:
+    """The recipe of a PNG of this course, or of a program that writes AUTOMATIC1111's text.
+
+    source: a path, the bytes of a file, or an open one. Raises ValueError with one sentence for a
+    file that is no picture, carries no recipe, or one that cannot be drawn.
+    """
+    with open_file(source) as image:
+        image.load()  # text may also stand behind the pixels
+        text = getattr(image, "text", {})
+    try:
+        note = json.loads(text["imagegen"])
+        recipe = note.pop("recipe")
+        if isinstance(recipe, dict):
+            note.pop("imagegen", None)
+            return Recipe.from_dict(recipe, **note)
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError):
+        pass  # no note of ours, or one that another program has changed
+    parameters = text.get("parameters", "").strip()
+    name = source if isinstance(source, str | Path) else "The file"
+    if not parameters:
+        raise ValueError(f"{name} carries no recipe: it was not saved by save().")
+    if parameters.startswith("{"):
+        raise ValueError(f"{name} carries the recipe of another program, as JSON of its own.")
+    return read_infotext(parameters)
+
+
+def slug(text: str) -> str:
+    """The first words of a text as a part of a file's name."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower())[:6])[:40] or "picture"
+
+
+def write_new(folder: str | Path, stem: str, suffix: str = "", data: bytes | None = None) -> Path:
+    """Write a new file, or make a new folder where data is None; return its path.
+
+    Nothing that is there is touched: where a name is taken, -2, -3 and so on follow the stem.
+    ValueError if the folder is a file; OSError, and no half file, if it cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file, so nothing can be saved in it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        path = folder / f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"
+        try:
+            if data is None:
+                path.mkdir()
+            else:
+                write_once(path, data)
+        except FileExistsError:
+            continue
+        return path
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, else FileExistsError; half a file does not stay."""
+    with path.open("xb") as file:  # x fails rather than overwrite, even in a race
+        try:
+            file.write(data)
+            file.flush()
+        except OSError:  # a full disk
+            path.unlink(missing_ok=True)
+            raise
+
+
+# -- the `parameters` text of AUTOMATIC1111 and its descendants ------------------------------------
+#
+#     a castle at dawn
+#     Negative prompt: snow
+#     Steps: 20, CFG scale: 5.0, Seed: 7, Size: 128x128
+#
+# The last line counts as settings when it holds three pairs or more; a value with a comma, colon,
+# quotation mark or line break is quoted as JSON. Source: modules/infotext_utils.py of that program.
+
+
+def write_infotext(recipe: Recipe) -> str:
+    """The text of a recipe."""
+    lines = [recipe.prompt]
+    if recipe.negative_prompt:
+        lines.append(f"{NEGATIVE} {recipe.negative_prompt}")
+    values = {s.text: getattr(recipe, name) for name, s in SETTINGS.items() if s.text}
+    pairs = {"Steps": recipe.steps}  # the first, by which other programs know the line
+    pairs |= {
+        name: v for name, v in values.items() if name in ("Seed", "CFG scale") or v not in OFF
+    }
+    pairs |= {"Size": f"{recipe.width}x{recipe.height}", "Version": f"imagegen {__version__}"}
+    lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in pairs.items()))
+    # A lone surrogate is legal in a Python string, but in no file.
+    return "\n".join(lines).encode("utf-8", "replace").decode()
+
+
+def read_infotext(text: str) -> Recipe:
+    """The recipe in a text; settings that are not ours become notes, as texts.
+
+    What the text leaves out has its default, but for the model, which is then unknown: "".
+    """
+    *lines, last = text.strip().split("\n")
+    pairs = PAIR.findall(last)
+    if len(pairs) < 3:
+        lines, pairs = [*lines, last], []
+    lines = [line.strip() for line in lines]
+    start = next((i for i, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines))
+    negative = "\n".join(lines[start:]).removeprefix(NEGATIVE).strip()
+    values = {"prompt": "\n".join(lines[:start]), "negative_prompt": negative, "model": ""}
+    ours = {s.text.lower(): name for name, s in SETTINGS.items() if s.text}
+    ours |= {"width": "width", "height": "height"}
+    notes = {}
+    for name, value in pairs:
+        value = _unquote(value)
+        if name.lower() == "size" and re.fullmatch(r"\d+x\d+", value):
+            values["width"], values["height"] = value.split("x")
+        elif name.lower() in ours:
+            values[ours[name.lower()]] = value
+        else:
+            notes[name] = value
+    # Other programs write it for enlarging too, and say nothing of what was begun with.
+    if "strength" in values and not notes.get("Version", "").startswith("imagegen"):
+        notes["Denoising strength"] = values.pop("strength")
+    return replace(Recipe.from_dict(values), notes=notes)
+
+
+def _number(value: Any) -> Any:
+    """A number that is written as a text; anything else as it is."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,30}\s*", value):
+        return int(value)
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _short(value: Any) -> str:
+    """A value as it is shown in an error: never longer than a line."""
+    if type(value) is int and abs(value) >= 10**15:
+        return "a number of 16 digits or more"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _quote(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r'[,:"\n\r]', text) else text
+
+
+def _unquote(text: str) -> str:
+    if not text.startswith('"'):
+        return text.strip()
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
