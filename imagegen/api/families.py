@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from imagegen.api.catalogue import IMAGES, find
 from imagegen.api.errors import invalid
 from imagegen.api.request import Body, check, wrong, wrong_type
-from imagegen.recipe import SETTINGS, Recipe, SettingError
+from imagegen.recipe import LAST_SEED, SCHEDULERS, SETTINGS, Recipe, SettingError
 from imagegen.storybook.caption import unknown_words
 
 Size = tuple[int, int]  # (width, height) in pixels
@@ -25,6 +25,7 @@ Size = tuple[int, int]  # (width, height) in pixels
 SIDE = 128  # pixels: the side of the pictures that storybook-sd was trained on
 NATIVE = ((128, 128), (192, 128), (128, 192))  # what storybook-sd draws, pixel by pixel
 STANDARD = ((1024, 1024), (1536, 1024), (1024, 1536))
+LONGEST_PROMPT = 32_000  # characters
 STEPS = {"low": 8, "medium": 20, "auto": 20, "high": 40, "xhigh": 60, "max": 80}
 STEPS |= {"standard": 20, "hd": 40}  # the words of DALL-E 3
 GUIDANCE = {"natural": 3.0, "vivid": 8.0}  # how DALL-E 3's two styles are emulated
@@ -46,8 +47,13 @@ def own_parameters() -> type[Body]:
     """A schema of the settings of a Recipe that a request may give; it has to give none."""
     fields = {}
     for name, setting in SETTINGS.items():
+        kind = Literal[*SCHEDULERS] if name == "scheduler" else setting.kind
+        if setting.kind is str:
+            bounds = {} if name == "scheduler" else {"max_length": LONGEST_PROMPT}
+        else:
+            bounds = {"ge": setting.least, "le": setting.most}
         if name not in SERVER_SETS:
-            fields[name] = (setting.kind | None, Field(None, ge=setting.least, le=setting.most))
+            fields[name] = (kind | None, Field(None, **bounds))
     return create_model("OwnParameters", __base__=Body, __module__=__name__, **fields)
 
 
@@ -68,7 +74,7 @@ class PictureRequest(OwnParameters):
 
     @model_validator(mode="after")
     def every_picture_has_a_seed(self):
-        last = SETTINGS["seed"].most + 1 - self.n  # picture k of several takes seed + k
+        last = LAST_SEED + 1 - self.n  # picture k of several takes seed + k
         if self.seed is not None and self.seed > last:
             message = f"Invalid 'seed': integer above maximum value. Expected a value <= {last}, "
             raise wrong("seed", f"{message}but got {self.seed} instead.", "integer_above_max_value")
@@ -94,12 +100,11 @@ class PictureRequest(OwnParameters):
         """
         given = {name: getattr(self, name) for name in OwnParameters.model_fields}
         given = {name: value for name, value in given.items() if value is not None}
-        last = SETTINGS["seed"].most + 1 - self.n
         width, height = drawn_size(size)
         settings = {
             "prompt": readable(self.prompt),
             "model": IMAGES,
-            "seed": random.SystemRandom().randint(0, last),
+            "seed": random.SystemRandom().randint(0, LAST_SEED + 1 - self.n),
             "steps": STEPS[self.quality],
             "guidance": guidance,
             "width": width,
@@ -115,7 +120,7 @@ class PictureRequest(OwnParameters):
 class GptImage(PictureRequest):
     """GPT Image 2 and 2.5."""
 
-    prompt: Prompt = Field(max_length=32_000)
+    prompt: Prompt = Field(max_length=LONGEST_PROMPT)
     size: str = Field("auto", max_length=40)
     quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] = "auto"
     background: Literal["transparent", "opaque", "auto"] = "auto"

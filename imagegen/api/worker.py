@@ -45,6 +45,7 @@ class Job:
     def __init__(self, worker: "Worker"):
         self.worker = worker
         self.left = False
+        self.streamed = False  # whether the answer is a stream, which outlives the request's code
         self.loop = asyncio.get_running_loop()
         self.queue = asyncio.Queue()
 

@@ -82,8 +82,9 @@ NEAREST = {
 # A polite way to ask for a painting is no order; the rest of the theme is judged without it.
 ASKING = re.compile(
     r"^\W*(please\W+)?((can|could|would) you\W+|i(\W?d| would)? (want|like|love)( to see)?\W+)?"
-    r"(please\W+)?((paint|draw|describe|imagine|show|create|make|give)\W+)?((me|us)\W+)?"
-    r"((an?|the|some)\W+)?((oil |watercolou?r )?(painting|picture|illustration|drawing|image)"
+    r"(please\W+)?((paint|draw|describe|imagine|show|create|generate|make|give)\W+)?((me|us)\W+)?"
+    r"((an?|the|some)\W+)?"
+    r"((oil |watercolou?r )?(painting|picture|illustration|drawing|image|photo(graph)?)"
     r"\W+(of|with|showing)\W+)?",
     re.I,
 )
@@ -209,6 +210,12 @@ def describe(theme: str, seed: int = 0, earlier: Sequence[str] = ()) -> str:
     rng = random.Random(f"{seed} {scene}")
     first = caption(scene, rng)
     return " ".join([first[0].upper() + first[1:] + ".", *missing, *_manner(scene, rng)])
+
+
+def cut(text: str, tokens: int) -> str:
+    """The beginning of a text that has at most so many words and punctuation marks."""
+    ends = [mark.end() for mark in re.finditer(r"[^\W_]+|[^\w\s]", text)]
+    return text if len(ends) <= tokens else text[: ends[tokens - 1]]
 
 
 def is_off_topic(theme: str) -> bool:
