@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -102,7 +103,7 @@ def recipe_of(pipe: diffusers.DiffusionPipeline, prompt: str, **given: Any) -> R
     given: settings of Recipe. SettingError, in one sentence, for one that cannot be.
     """
     for name in given:
-        if name not in SETTINGS:
+        if name not in (*SETTINGS, "source", "mask"):
             raise unknown_setting(name, SETTINGS)
     recipe = Recipe(**defaults(pipe) | {"prompt": prompt} | given)
     check_recipe(pipe, recipe)
@@ -205,6 +206,10 @@ def _draw_batch(pipe, alike, recipes, sources, mask, on_step, previews, on_previ
         else:  # the picture says its size
             del given["width"], given["height"]
         pipe = as_task(pipe, "inpaint" if mask else "image-to-image")
+    accepted = inspect.signature(type(pipe).__call__).parameters
+    for name, setting in SETTINGS.items():
+        if setting.argument in set(given) - set(accepted):
+            raise SettingError(name, f"{type(pipe).__name__} takes no {name}.")
 
     with _scheduler(pipe, alike.scheduler), _predictions(pipe.scheduler) as x0_hat:
 

@@ -109,8 +109,8 @@ def to_rgb(image: Image.Image, background: str = "white") -> Image.Image:
             image = image.convert("RGB") if image.mode == "RGBA" else image
             srgb = ImageCms.createProfile("sRGB")
             image = ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
-        except ImageCms.PyCMSError:
-            pass  # a profile that fits another mode says nothing about this one
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a damaged profile, or one for another mode, says nothing about this picture
     return image.convert("RGB")
 
 

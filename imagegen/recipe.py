@@ -217,9 +217,7 @@ def png_bytes(image: Image.Image, recipe: Recipe, **notes: Any) -> bytes:
     if not isinstance(image, Image.Image):
         raise ValueError(f"One PIL picture can be saved, not {type(image).__name__}.")
     if not isinstance(recipe, Recipe):
-        raise ValueError(
-            'What a picture was made from is a Recipe, such as Recipe("a cat", seed=7).'
-        )
+        raise ValueError('A picture is saved with its Recipe, such as Recipe("a cat", seed=7).')
     note = {"recipe": recipe.to_dict(), **recipe.notes, **notes, "imagegen": __version__}
     try:
         text = json.dumps(note, default=lambda value: value.item(), allow_nan=False)
@@ -318,11 +316,9 @@ def write_infotext(recipe: Recipe) -> str:
     lines = [recipe.prompt]
     if recipe.negative_prompt:
         lines.append(f"{NEGATIVE} {recipe.negative_prompt}")
-    values = {s.text: getattr(recipe, name) for name, s in SETTINGS.items() if s.text}
     pairs = {"Steps": recipe.steps}  # the first, by which other programs know the line
-    pairs |= {
-        name: v for name, v in values.items() if name in ("Seed", "CFG scale") or v not in OFF
-    }
+    used = {name: v for name, v in recipe.to_dict().items() if name in SETTINGS and v != ""}
+    pairs |= {SETTINGS[name].text: v for name, v in used.items() if SETTINGS[name].text}
     pairs |= {"Size": f"{recipe.width}x{recipe.height}", "Version": f"imagegen {__version__}"}
     lines.append(", ".join(f"{name}: {_quote(value)}" for name, value in pairs.items()))
     # A lone surrogate is legal in a Python string, but in no file.

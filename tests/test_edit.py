@@ -5,16 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from imagegen.edit import (
-    from_transparent,
-    open_picture,
-    paste_back,
-    redraw,
-    steps_run,
-    to_transparent,
-    widen,
-)
-from imagegen.models import as_task, load_pipeline
+from imagegen.draw import as_task
+from imagegen.edit import mask_tensor, redraw
+from imagegen.masks import fit, from_transparent, paste_back, to_transparent, whole_cells, widen
+from imagegen.models import load_pipeline
+from imagegen.recipe import steps_run
 from imagegen.storybook import Scene, draw
 
 PROMPT = "a red castle in a meadow at sunset"
@@ -64,15 +59,6 @@ def test_inpainting_by_hand_equals_diffusers(pipe, picture, mask, strength):
     assert apart(mine, theirs).max() <= 1
 
 
-def test_the_tasks_share_weights_and_leave_the_first_as_it_is(pipe):
-    other = as_task(pipe, "inpaint")
-    assert other.unet.config.in_channels == 4 and pipe.unet.config.in_channels == 8
-    assert other.unet.conv_in.weight is pipe.unet.conv_in.weight
-    assert other.scheduler is not pipe.scheduler
-    with pytest.raises(ValueError, match="There is no task 'outpaint'"):
-        as_task(pipe, "outpaint")
-
-
 @pytest.mark.parametrize("strength", [0.05, 0.3, 0.5, 1.0])
 def test_steps_run_are_those_that_the_library_runs(pipe, picture, strength):
     seen = []
@@ -114,23 +100,46 @@ def test_a_wider_canvas_keeps_the_picture(picture):
         widen(picture, left=3)
 
 
-def test_a_bad_picture_is_one_sentence(tmp_path, picture):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"not a picture")
-    bomb = tmp_path / "bomb.png"
-    Image.new("1", (20_000, 20_000)).save(bomb)
-    for source, said in (
-        (bomb, "bomb.png is no picture, or a damaged one"),
-        (tmp_path / "none.png", "There is no file"),
-        (broken, "broken.png is no picture, or a damaged one"),
-        (None, "NoneType is no picture"),
-        (Image.new("RGB", (60, 128)), "60 x 128 pixels; both must be multiples of 8.*56 x 128"),
-    ):
-        with pytest.raises(ValueError, match=said) as error:
-            open_picture(source)
-        assert "\n" not in str(error.value)
-    picture.save(tmp_path / "good.png")
-    assert apart(open_picture(tmp_path / "good.png"), picture).max() == 0
+def test_a_mask_of_another_size_is_one_sentence(pipe, picture, mask):
+    with pytest.raises(ValueError, match=r"The mask is \(64, 64\) and the picture \(128, 128\)"):
+        redraw(pipe, PROMPT, picture, 0.5, 4, mask=mask.resize((64, 64)))
+    with pytest.raises(ValueError, match="The sizes differ"):
+        paste_back(picture, picture, mask.resize((64, 64)))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "P"])
+def test_a_picture_of_another_mode_is_edited_like_its_colours(pipe, picture, mode):
+    other = picture.convert(mode)
+    ours = redraw(pipe, PROMPT, other, 0.5, 4, generator=seed())
+    plain = redraw(pipe, PROMPT, other.convert("RGB"), 0.5, 4, generator=seed())
+    assert ours.tobytes() == plain.tobytes()
+
+
+def test_a_mask_of_16_bits_is_black_where_it_is_dark():
+    deep = np.full((8, 8), 300, np.uint16)
+    deep[:, 4:] = 65535
+    deep = Image.fromarray(deep)
+    assert mask_tensor(deep)[0, 0].tolist() == [[0] * 4 + [1] * 4] * 8
+    picture = Image.new("RGB", (8, 8), "red")
+    pasted = paste_back(picture, Image.new("RGB", (8, 8), "blue"), deep)
+    assert pasted.getpixel((0, 0)) == (255, 0, 0) and pasted.getpixel((7, 0)) == (0, 0, 255)
+
+
+def test_transparency_of_a_palette_is_a_mask(tmp_path):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.putpixel((3, 3), 0)
+    image.save(tmp_path / "palette.png", transparency=0)
+    mask = from_transparent(Image.open(tmp_path / "palette.png"))
+    assert mask.getpixel((3, 3)) == 255 and mask.getpixel((0, 0)) == 0
+
+
+def test_a_thin_mask_takes_whole_places_of_the_latents():
+    thin = Image.new("L", (256, 256), 0)
+    thin.putpixel((20, 40), 255)
+    cells = np.asarray(whole_cells(thin, (128, 128)))
+    assert (cells > 0).sum() == 64 and cells[16:24, 8:16].all()
+    assert fit(thin, (256, 256)) is thin and fit(thin, (128, 64)).size == (128, 64)
 
 
 def test_a_strength_that_leaves_no_step_is_one_sentence(pipe, picture):

@@ -16,11 +16,20 @@ import torch
 from PIL import Image
 from tiny_sd import build
 
-from imagegen import pictures
-from imagegen.experiment import effects, experiment, load_experiment, resume, sheet
+import imagegen.experiment as module
+from imagegen.draw import draw_recipes, recipe_of, redraw_file
+from imagegen.experiment import (
+    combinations,
+    configure,
+    effects,
+    experiment,
+    load_experiment,
+    resume,
+    sheet,
+)
 from imagegen.measure import matches, mean_interval, seed_diversity, wilson
 from imagegen.models import load_pipeline, settings
-from imagegen.recipe import SCHEDULERS, combinations, configure, draw_recipes, redraw_file
+from imagegen.recipe import SCHEDULERS, Recipe, read_recipe, save
 from imagegen.storybook import caption, random_scene
 
 SMALL = {"prompt": "a cat", "size": 16, "steps": 2}
@@ -61,8 +70,9 @@ def test_every_combination_is_drawn_and_kept_with_its_recipe(tiny, tmp_path):
     ]
     assert {p.suffix for p in lab.folder.iterdir()} == {".png", ".csv", ".json"}
     for row in lab.rows:
-        recipe = pictures.read_recipe(lab.folder / row["file"])
-        assert recipe | {"file": row["file"]} == row
+        recipe = read_recipe(lab.folder / row["file"])
+        file = {"file": row["file"], "seconds": recipe.notes["seconds"]}
+        assert recipe.to_dict() | file == row
     with (lab.folder / "table.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["file"] for row in table] == [row["file"] for row in lab.rows]
@@ -88,7 +98,7 @@ def test_any_picture_is_drawn_again_from_its_own_file(pipe, tmp_path):
 
 def test_a_batch_draws_what_single_calls_draw(pipe):
     prompts = [HOUSE, "a boat on a beach", "a robot in a city"]
-    plan = [configure(pipe, prompt=p, seed=s, steps=4) for s, p in enumerate(prompts)]
+    plan = [recipe_of(pipe, prompt=p, seed=s, steps=4) for s, p in enumerate(prompts)]
     for number, image, _ in draw_recipes(pipe, plan):
         start = torch.Generator().manual_seed(number)
         options = settings(pipe) | {"num_inference_steps": 4}
@@ -149,13 +159,15 @@ def test_intervals_cover_the_truth():
         ({"size": 60}, "width must be a multiple of 8, such as 56 or 64, not 60."),
         ({"width": 128, "height": 20}, "height must be a multiple of 8, such as 16 or 24"),
         ({"size": 64, "width": 64}, "give size, or the two, not both"),
-        ({"size": "64"}, "width must be a whole number from 8 up, not '64'"),
+        ({"size": "64"}, "width must be a whole number from 8 to 4096, not '64'"),
         ({"scheduler": "Eulr"}, "There is no scheduler 'Eulr': use one of DPM-Solver\\+\\+, UniPC"),
-        ({"guidance": [1, -1]}, "guidance must be a number from 0 up, not -1"),
-        ({"guidance": "high"}, "guidance must be a number from 0 up, not 'high'"),
-        ({"steps": 0}, "steps must be a whole number from 1 up, not 0"),
-        ({"steps": True}, "steps must be a whole number from 1 up, not True"),
-        ({"seed": [1, -2]}, "seed must be a whole number from 0 up, not -2"),
+        ({"guidance": [1, -1]}, "guidance must be a number from 0 to 30, not -1"),
+        ({"guidance": "high"}, "guidance must be a number from 0 to 30, not 'high'"),
+        ({"steps": 0}, "steps must be a whole number from 1 to 1000, not 0"),
+        ({"steps": True}, "steps must be a whole number from 1 to 1000, not True"),
+        ({"seed": [1, -2]}, "seed must be a whole number from 0 to 4294967295, not -2"),
+        ({"steps": 1001}, "steps must be a whole number from 1 to 1000, not 1001"),
+        ({"seed": 2**64}, "seed must be a whole number from 0 to 4294967295"),
         ({"seed": []}, "seed varies over nothing"),
         ({"prompt": 7}, "prompt must be a text in quotes, not 7"),
         ({"guidence": 5}, "There is no setting guidence: did you mean guidance?"),
@@ -184,8 +196,8 @@ def test_a_file_that_cannot_be_read_gets_one_sentence(pipe, tiny, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ValueError, match="is no picture, or a damaged one"):
         redraw_file(pipe, tmp_path / "text.png")
-    other = pictures.save(Image.new("RGB", (16, 16)), {"prompt": "a cat"}, tmp_path)
-    with pytest.raises(ValueError, match="The negative_prompt is missing"):
+    other = save(Image.new("RGB", (16, 16)), Recipe("a cat", model=""), tmp_path)
+    with pytest.raises(ValueError, match="is one of a model that it does not name"):
         redraw_file(pipe, other)
     lab = experiment(tiny, tmp_path, **SMALL)
     with pytest.raises(ValueError, match="is one of tiny, and the pipeline is storybook-sd"):
@@ -244,6 +256,29 @@ def test_a_killed_experiment_loses_no_picture_and_is_resumed(tiny, tiny_folder, 
     assert {"grid.png", "table.csv"} <= set(files(folder))
 
 
+def test_a_plan_with_a_byte_order_mark_is_read(tiny, tmp_path):
+    lab = experiment(tiny, tmp_path, **SMALL, seed=[1, 2])
+    plan = lab.folder / "plan.json"
+    plan.write_text(plan.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load_experiment(lab.folder).rows == lab.rows
+
+
+def test_two_processes_that_finish_one_experiment_keep_each_others_files(
+    tiny, tmp_path, monkeypatch
+):
+    """The other one writes its table between our look and our writing."""
+    lab = experiment(tiny, tmp_path, **SMALL, seed=[1, 2])
+    (lab.folder / "table.csv").unlink()
+
+    def slow(lab):
+        (lab.folder / "table.csv").write_text("theirs")
+        return b"ours"
+
+    monkeypatch.setattr(module, "_table", slow)
+    resume(tiny, lab.folder)
+    assert (lab.folder / "table.csv").read_text() == "theirs"
+
+
 def test_half_a_picture_is_drawn_anew_and_left_where_it_is(tiny, tmp_path):
     lab = experiment(tiny, tmp_path, **SMALL, seed=[1, 2])
     victim = lab.folder / lab.rows[0]["file"]
@@ -255,15 +290,15 @@ def test_half_a_picture_is_drawn_anew_and_left_where_it_is(tiny, tmp_path):
 
 
 def test_stop_keeps_what_is_drawn(tiny, tmp_path, capsys, monkeypatch):
-    plain, asked = pictures.save, []
+    calls = []
 
-    def save(*args):
-        asked.append(args)
-        if len(asked) == 3:
+    def interrupted(*args, **notes):
+        calls.append(args)
+        if len(calls) == 3:
             raise KeyboardInterrupt
-        return plain(*args)
+        return save(*args, **notes)
 
-    monkeypatch.setattr(pictures, "save", save)
+    monkeypatch.setattr(module, "save", interrupted)
     lab = experiment(tiny, tmp_path, **SMALL, seed=range(5))
     said = capsys.readouterr().out
     assert (
@@ -366,7 +401,7 @@ def test_an_xy_plot_takes_no_longer_than_plain_calls(pipe, tmp_path, given):
 
 
 def drawn(pipe, prompts, **given):
-    plan = [configure(pipe, prompt=p, seed=seed, **given) for seed, p in enumerate(prompts)]
+    plan = [recipe_of(pipe, prompt=p, seed=seed, **given) for seed, p in enumerate(prompts)]
     images = [None] * len(plan)
     for number, image, _ in draw_recipes(pipe, plan, 16):
         images[number] = image

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 
-from imagegen.latent import as_images, decode, encode, psnr
-from imagegen.measure import as_tensor
+from imagegen.latent import as_images, as_tensor, decode, encode, psnr
 from imagegen.models import model_folder
 from imagegen.storybook import draw, random_scene
 
@@ -78,3 +77,18 @@ def test_bad_input_gets_one_sentence(vae):
         encode(vae, torch.full((1, 3, 16, 16), 255.0))
     with pytest.raises(ValueError, match=r"must be \(n, 8, h, w\)"):
         decode(vae, torch.zeros(1, 3, 16, 16))
+
+
+def test_with_a_generator_latents_are_drawn_as_diffusers_draws_them(vae, x):
+    mine = encode(vae, x[:1], torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        drawn = vae.encode(x[:1]).latent_dist.sample(torch.Generator().manual_seed(3))
+    assert torch.equal(mine, vae.config.scaling_factor * drawn)
+    assert not torch.equal(mine, encode(vae, x[:1]))
+
+
+def test_no_picture_is_resized_silently(images):
+    with pytest.raises(ValueError, match="must have one size, and have 2: resize them"):
+        as_tensor([images[0], images[1].resize((64, 64))])
+    assert as_tensor([images[0].resize((64, 32))]).shape == (1, 3, 32, 64)
+    assert torch.equal(as_tensor([np.asarray(images[0])]), as_tensor([images[0]]))

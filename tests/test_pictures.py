@@ -1,220 +1,19 @@
-"""Sheets of pictures, and recipes that come back from the files exactly as they went in."""
+"""Sheets of pictures, and the one door by which pictures come in."""
 
 import io
-import re
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 
 import nbformat
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
-from sd_parsers import ParserManager
 
-from imagegen import pictures
-from imagegen.infotext import read_infotext, write_infotext
-from imagegen.pictures import _smallest, grid, read_recipe, save
+from imagegen.pictures import _smallest, grid, open_picture, to_rgb
 
 RED = Image.new("RGB", (128, 128), "red")
 BLUE = Image.new("RGB", (128, 128), "blue")
-
-FULL = {
-    "prompt": 'a "red" cat, on: a beach\nat sunset, é猫',
-    "negative_prompt": "snow, rain",
-    "seed": 7,
-    "steps": 20,
-    "guidance": 5.0,
-    "scheduler": "DDIMScheduler",
-    "model": "storybook-sd",
-    "strength": 0.6,
-}
-
-# What a prompt line may hold without being taken for the next part of the text.
-LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0")).map(str.strip)
-PROMPT = (
-    st.lists(LINE.filter(lambda line: not line.startswith("Negative prompt:")), min_size=1)
-    .map("\n".join)
-    .filter(lambda text: text == text.strip())
-)
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("results")
-
-
-@settings(max_examples=60, deadline=None)
-@given(prompt=st.text(), seed=st.integers(0, 2**32 - 1), more=st.dictionaries(st.text(), PLAIN))
-def test_recipe_comes_back_as_it_was_saved(folder, prompt, seed, more):
-    recipe = {**more, "prompt": prompt, "seed": seed}
-    assert read_recipe(save(RED, recipe, folder)) == recipe
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    prompt=PROMPT,
-    negative=LINE.filter(bool),
-    scheduler=st.text(st.characters(codec="utf-8")).map(str.strip).filter(bool),
-    seed=st.integers(0, 2**32 - 1),
-    guidance=st.floats(0, 50),
-)
-def test_infotext_reads_back(prompt, negative, scheduler, seed, guidance):
-    recipe = {
-        "prompt": prompt,
-        "negative_prompt": negative,
-        "steps": 20,
-        "scheduler": scheduler,
-        "guidance": guidance,
-        "seed": seed,
-    }
-    back = read_infotext(write_infotext(recipe, (128, 96), "1.0"))
-    assert back == {**recipe, "width": 128, "height": 96, "Version": "imagegen 1.0"}
-
-
-@settings(max_examples=30, deadline=None)
-@given(prompt=st.lists(st.sampled_from(["a cat", "b, c", '"x"', "d: e", "é猫"]), min_size=1))
-def test_another_program_reads_the_same(folder, prompt):
-    recipe = {**FULL, "prompt": ", ".join(prompt)}
-    found = ParserManager().parse(save(RED, recipe, folder))
-    (sampler,) = found.samplers
-    assert (found.full_prompt, found.full_negative_prompt) == (recipe["prompt"], "snow, rain")
-    assert (sampler.name, sampler.model.name) == ("DDIMScheduler", "storybook-sd")
-    assert sampler.parameters == {"seed": "7", "steps": "20", "cfg_scale": "5.0"}
-    assert found.metadata["Size"] == "128x128"
-
-
-def test_text_of_other_programs_is_read(tmp_path):
-    text = (
-        "a castle, (dawn:1.2)\nsecond line\nNegative prompt: fog\nrain\n"
-        "Steps: 28, Sampler: Euler a, CFG scale: 7, Seed: 965400086, Size: 512x768, "
-        'Model hash: 45dee52b, Model: dream, Lora hashes: "a: 1, b: 2", Version: v1.10.1'
-    )
-    chunks = PngInfo()
-    chunks.add_text("parameters", text)
-    RED.save(tmp_path / "other.png", pnginfo=chunks)
-    assert read_recipe(tmp_path / "other.png") == {
-        "prompt": "a castle, (dawn:1.2)\nsecond line",
-        "negative_prompt": "fog\nrain",
-        "steps": 28,
-        "scheduler": "Euler a",
-        "guidance": 7.0,
-        "seed": 965400086,
-        "width": 512,
-        "height": 768,
-        "Model hash": "45dee52b",
-        "model": "dream",
-        "Lora hashes": "a: 1, b: 2",
-        "Version": "v1.10.1",
-    }
-    assert read_infotext("just words, no: settings") == {"prompt": "just words, no: settings"}
-
-
-def test_picture_and_name(tmp_path):
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
-    path = save(noise, FULL, tmp_path / "new" / "folder")
-    assert Image.open(path).tobytes() == noise.tobytes()
-    assert re.fullmatch(r"\d{8}-\d{6}-\d{3}-seed7-a-red-cat-on-a-beach\.png", path.name)
-    hostile = save(noise, {"prompt": "../../etc/passwd\0 \ud800"}, tmp_path)
-    assert hostile.parent == tmp_path and hostile.name.endswith("-etc-passwd.png")
-    assert read_recipe(hostile)["prompt"] == "../../etc/passwd\0 \ud800"
-    assert save(noise, {"prompt": "猫"}, tmp_path).name.endswith("-picture.png")
-
-
-def test_numpy_numbers_and_tuples_are_written_plain(tmp_path):
-    path = save(RED, {"prompt": "x", "seed": np.int64(3), "w": (np.float32(0.5),)}, tmp_path)
-    assert read_recipe(path) == {"prompt": "x", "seed": 3, "w": [0.5]}
-    assert "-seed3-" in path.name
-
-
-def test_saving_at_the_same_moment_overwrites_nothing(tmp_path, monkeypatch):
-    class Stopped(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime(2030, 1, 2, 3, 4, 5, 6000)
-
-    monkeypatch.setattr(pictures, "datetime", Stopped)
-    with ThreadPoolExecutor(8) as pool:
-        recipes = [{"prompt": "cat", "seed": 1, "number": number} for number in range(40)]
-        paths = list(pool.map(lambda recipe: save(RED, recipe, tmp_path), recipes))
-    assert len(set(paths)) == 40
-    assert [read_recipe(path) for path in paths] == recipes
-    assert (tmp_path / "20300102-030405-006-seed1-cat-40.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("recipe", "sentence"),
-    [
-        ("a cat", "dict with at least"),
-        ({"seed": 1}, "dict with at least"),
-        ({"prompt": "x", "seed": None}, "seed is None"),
-        ({"prompt": "x", "seed": -1}, "seed is -1"),
-        ({"prompt": "x", "seed": 1.5}, "seed is 1.5"),
-        ({"prompt": "x", "generator": object()}, "seed instead of a generator"),
-        ({"prompt": "x", "loss": float("nan")}, "cannot be written down"),
-        ({"prompt": "x", "latents": np.zeros(4)}, "cannot be written down"),
-    ],
-)
-def test_bad_recipe_is_one_sentence_and_no_file(tmp_path, recipe, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        save(RED, recipe, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_bad_picture_or_folder_is_one_sentence(tmp_path):
-    with pytest.raises(ValueError, match="one PIL picture, not list"):
-        save([RED], FULL, tmp_path)
-    (tmp_path / "taken").write_text("mine")
-    with pytest.raises(ValueError, match="taken is a file"):
-        save(RED, FULL, tmp_path / "taken")
-    assert (tmp_path / "taken").read_text() == "mine"
-
-
-def test_damaged_and_foreign_files_are_one_sentence(tmp_path):
-    good = save(RED, FULL, tmp_path).read_bytes()
-    RED.save(tmp_path / "bare.png")
-    RED.save(tmp_path / "bare.jpg")
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "empty.png").touch()
-    for name in ("bare.png", "bare.jpg"):
-        with pytest.raises(ValueError, match="carries no recipe"):
-            read_recipe(tmp_path / name)
-    for name in ("text.png", "empty.png"):
-        with pytest.raises(ValueError, match="no picture, or a damaged one"):
-            read_recipe(tmp_path / name)
-    for missing in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(ValueError, match="no file"):
-            read_recipe(missing)
-    # Cut or changed anywhere, a file gives its recipe or one sentence.
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        data = bytearray(good[: rng.integers(1, len(good) + 1)])
-        data[rng.integers(len(data))] ^= 255
-        (tmp_path / "damaged.png").write_bytes(data)
-        try:
-            assert isinstance(read_recipe(tmp_path / "damaged.png")["prompt"], str)
-        except ValueError as error:
-            assert "\n" not in str(error)
-
-
-def test_recipe_survives_the_loss_of_our_note(tmp_path):
-    with Image.open(save(RED, FULL, tmp_path)) as image:
-        chunks = PngInfo()
-        chunks.add_text("parameters", image.text["parameters"])
-        chunks.add_text("imagegen", "not json")
-        image.save(tmp_path / "again.png", pnginfo=chunks)
-    back = read_recipe(tmp_path / "again.png")
-    assert back == {**FULL, "width": 128, "height": 128, "Version": back["Version"]}
 
 
 def test_grid_lays_pictures_out_row_by_row():
@@ -226,12 +25,13 @@ def test_grid_lays_pictures_out_row_by_row():
     assert grid([[RED, BLUE, BLUE], [RED, RED, BLUE]], width=None).tobytes() == sheet.tobytes()
 
 
-def test_grid_enlarges_by_whole_factors_and_shrinks_to_the_width():
+def test_grid_enlarges_small_pictures_by_whole_factors_and_shrinks_to_the_width():
     checks = np.indices((8, 8)).sum(0) % 2 * 255
     large = np.asarray(grid(checks.astype(np.uint8)))
     assert large.shape == (384, 384, 3)
     assert (large[..., 0] == np.kron(checks, np.ones((48, 48)))).all()
-    assert grid([RED, BLUE]).size == (2 * 256 + 8, 256)
+    assert grid([RED, BLUE]).size == (2 * 346 + 8, 346)  # smoothly, as wide as there is room
+    assert grid(RED).size == (384, 384)
     huge = Image.new("RGB", (1024, 512))
     assert grid([huge, huge], titles=["a", "b"]).width == 700
 
@@ -290,3 +90,125 @@ def test_show_in_a_notebook_carries_its_alt_text():
     assert second.metadata["image/png"]["alt"] == "Pictures: three"
     page, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
     assert 'alt="two red squares"' in page
+
+
+def test_a_long_word_is_broken_and_runs_into_no_other_title():
+    sheet = np.asarray(grid([RED, BLUE], titles=["w" * 80, "猫" * 40], width=None))
+    top = sheet[: sheet.shape[0] - 128]
+    assert sheet.shape[1] == 2 * 128 + 8
+    assert (top[:, 129:135] == 255).all()  # the gap between the two stays empty
+
+
+# -- the door ------------------------------------------------------------------------------------
+
+SIDES = Image.fromarray(np.kron([[10, 60], [110, 160]], np.ones((16, 16))).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_comes_in_upright(tmp_path, kind, orientation):
+    """Orientation k says how the camera was held: the stored picture is turned back by it."""
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Transpose that undoes it: its inverse
+    turned = SIDES if orientation == 1 else SIDES.transpose(Image.Transpose(back[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.convert("RGB").save(tmp_path / "turned", kind, exif=exif, quality=100)
+    for came in (
+        open_picture(tmp_path / "turned"),
+        grid(Image.open(tmp_path / "turned"), width=None),
+    ):
+        assert abs(np.asarray(came)[..., 0].astype(int) - np.asarray(SIDES)).max() <= 4
+
+
+def test_what_is_transparent_shows_the_background():
+    hidden = Image.new("RGBA", (8, 8), (0, 255, 0, 0))
+    assert open_picture(hidden).getpixel((0, 0)) == (255, 255, 255)
+    assert open_picture(hidden, background="black").getpixel((0, 0)) == (0, 0, 0)
+    half = Image.new("RGBA", (8, 8), (255, 0, 0, 128))
+    assert open_picture(half).getpixel((0, 0)) == (255, 127, 127)
+    grey = Image.new("LA", (8, 8), (0, 0))
+    palette = hidden.convert("P")
+    palette.info["transparency"] = 0
+    for image in (grey, Image.new("PA", (8, 8), (0, 0)), palette):
+        assert open_picture(image).getpixel((0, 0)) == (255, 255, 255)
+    assert grid(hidden, width=None).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_transparency_of_a_file_shows_the_background(tmp_path, kind):
+    Image.new("RGBA", (8, 8), (0, 255, 0, 0)).save(tmp_path / "hidden", kind, lossless=True)
+    assert open_picture(tmp_path / "hidden").getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_deep_pictures_keep_their_brightness(tmp_path):
+    middle = np.full((8, 8), 32768, np.uint16)
+    Image.fromarray(middle).save(tmp_path / "deep.png")
+    deep = [
+        open_picture(tmp_path / "deep.png"),
+        open_picture(Image.fromarray(middle)),
+        open_picture(Image.fromarray(middle.astype(np.int32))),
+        open_picture(Image.fromarray(np.full((8, 8), 127.6, np.float32))),
+        grid(middle, width=None).crop((0, 0, 8, 8)),
+    ]
+    for image in deep:
+        assert abs(np.asarray(image).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "CMYK", "HSV", "LAB", "YCbCr", "PA", "I", "F"])
+def test_every_colour_space_comes_in(mode):
+    red = Image.new("RGB", (8, 8), (200, 30, 30))
+    if mode == "LAB":
+        profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(red, *profiles, outputMode="LAB")
+    else:
+        image = red.convert("LA").convert("PA") if mode == "PA" else red.convert(mode)
+    came = np.asarray(open_picture(image).getpixel((4, 4)), int)
+    right = red.convert(mode).convert("RGB").getpixel((4, 4)) if mode in ("1", "L") else None
+    right = right or {"PA": (81,) * 3, "I": (81,) * 3, "F": (81,) * 3}.get(mode, (200, 30, 30))
+    assert abs(came - right).max() <= 4
+
+
+def test_a_colour_profile_is_followed_and_a_foreign_one_does_no_harm(tmp_path):
+    red = Image.new("RGB", (8, 8), (200, 30, 30))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red.save(tmp_path / "own.png", icc_profile=srgb)
+    red.save(tmp_path / "broken.png", icc_profile=b"no profile")
+    for name in ("own.png", "broken.png"):
+        came = np.asarray(open_picture(tmp_path / name).getpixel((0, 0)), int)
+        assert abs(came - (200, 30, 30)).max() <= 1
+
+
+def test_a_long_note_or_profile_does_not_shut_the_door(tmp_path):
+    chunks = PngInfo()
+    chunks.add_text("workflow", "x" * 3_000_000, zip=True)
+    RED.save(tmp_path / "long.png", pnginfo=chunks, icc_profile=b"p" * 2_000_000)
+    assert open_picture(tmp_path / "long.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_picture_is_opened_from_bytes_and_open_files(tmp_path):
+    RED.save(tmp_path / "red.png")
+    data = (tmp_path / "red.png").read_bytes()
+    for source in (str(tmp_path / "red.png"), data, io.BytesIO(data), RED):
+        assert open_picture(source).tobytes() == RED.tobytes()
+
+
+def test_a_bad_picture_is_one_sentence(tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    bomb, large = tmp_path / "bomb.png", tmp_path / "large.png"
+    Image.new("1", (20_000, 20_000)).save(bomb)
+    Image.new("1", (10_000, 8_000)).save(large)
+    for source, message in (
+        (bomb, "bomb.png has far too many pixels|bomb.png has 20000 x 20000 pixels"),
+        (large, "large.png has 10000 x 8000 pixels: at most 50,000,000"),
+        (tmp_path / "none.png", "There is no file"),
+        (tmp_path, "There is no file"),
+        (broken, "broken.png is no picture, or a damaged one"),
+        (b"no picture", "The file is no picture, or a damaged one"),
+        (None, "The file is no picture"),
+        (Image.new("RGB", (60, 128)), "60 x 128 pixels; both must be multiples of 8.*56 x 128"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            open_picture(source)
+        assert "\n" not in str(error.value)
+    assert to_rgb(Image.new("RGB", (60, 128))).size == (60, 128)

@@ -154,6 +154,8 @@ def test_the_course_prompts_are_understood(prompt):
 def test_unknown_words_come_once_and_in_order():
     assert unknown_words("A zebra, a PURPLE zebra on Mars") == ["zebra", "mars"]
     assert unknown_words("") == []
+    assert unknown_words("a \N{CAT} on a beach") == ["\N{CAT}"]
+    assert unknown_words("a knight\u2019s castle, a dragon's castle") == []
 
 
 def test_names_are_words_not_parts_of_words():

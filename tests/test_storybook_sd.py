@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 
-from imagegen.measure import matches, to_tensor, wilson
+from imagegen.latent import as_tensor
+from imagegen.measure import matches, wilson
 from imagegen.models import load_pipeline, model_folder, settings
 from imagegen.storybook import Scene, caption, draw, random_scene
 from imagegen.training import data, vae
@@ -77,7 +78,7 @@ def test_the_autoencoder_is_as_good_as_its_card(pipe, tmp_path):
 
 
 def test_latents_have_unit_variance(pipe, tmp_path):
-    x = to_tensor(data.pictures(64, 77, tmp_path))
+    x = as_tensor(data.pictures(64, 77, tmp_path))
     with torch.inference_mode():
         z = pipe.vae.encode(x).latent_dist.mode() * pipe.vae.config.scaling_factor
     assert 0.85 < z.std() < 1.15

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import nn
 
-from imagegen.measure import to_tensor
+from imagegen.latent import as_tensor
 from imagegen.storybook import Scene, draw, vocabulary
 from imagegen.training import data, oracle, text_to_image, vae
 from imagegen.training.loop import begin_with, fit, generator, load_average
@@ -81,7 +81,7 @@ def test_pictures_are_drawn_once_and_continued(tmp_path):
     few = np.array(data.pictures(3, 9, tmp_path))
     more = data.pictures(5, 9, tmp_path)
     assert more.shape == (5, 128, 128, 3) and (more[:3] == few).all()
-    x = to_tensor(more)
+    x = as_tensor(more)
     assert x.shape == (5, 3, 128, 128) and x.min() >= -1 and x.max() <= 1
 
 
@@ -160,7 +160,7 @@ def test_a_step_of_each_model_lowers_its_loss(tmp_path):
     tokenizer = text_to_image.build_tokenizer(tmp_path)
     tokens = tokenizer(["a cat"] * 2, padding="max_length", return_tensors="pt").input_ids
     x0, eps = torch.randn(2, 2, 8, 16, 16)
-    x = to_tensor(data.pictures(2, 9, tmp_path))
+    x = as_tensor(data.pictures(2, 9, tmp_path))
     cases = [
         (vae.Loss(vae.build()), (x[..., :64, :64],)),
         (oracle.Loss(oracle.Oracle()), (x, oracle.labels([0, 1], 9))),

@@ -5,8 +5,7 @@ import random
 import pytest
 import torch
 
-from imagegen.latent import psnr
-from imagegen.measure import as_tensor
+from imagegen.latent import as_tensor, psnr
 from imagegen.storybook import draw, random_scene
 from imagegen.training import upscaler as training
 from imagegen.upscale import Upscaler, bicubic, shrink, upscale

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 
 from imagegen.storybook.scene import FACTORS, Scene
 
@@ -114,7 +115,7 @@ _NAME = re.compile(r"\b(" + "|".join(sorted(_NAMES, key=len, reverse=True)) + r"
 
 def words(text: str) -> list[str]:
     """The words of a text as the tokenizer sees them: lower case, hyphens apart."""
-    return re.findall(r"[^\W_]+|[^\w\s]", text.lower().replace("'s", ""))
+    return re.findall(r"[^\W_]+|[^\w\s]", re.sub("['\u2019]s\\b", "", text.lower()))
 
 
 def vocabulary() -> list[str]:
@@ -134,6 +135,7 @@ def read(prompt: str) -> dict[str, str]:
 
 
 def unknown_words(prompt: str) -> list[str]:
-    """The words of a prompt that no training caption contains, in order, each once."""
+    """The words and emoji of a prompt that no training caption contains, in order, each once."""
     known = set(vocabulary())
-    return list(dict.fromkeys(w for w in words(prompt) if w.isalnum() and w not in known))
+    found = [w for w in words(prompt) if w.isalnum() or unicodedata.category(w) == "So"]
+    return list(dict.fromkeys(word for word in found if word not in known))

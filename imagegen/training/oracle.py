@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagegen.measure import Oracle, to_tensor
+from imagegen.latent import as_tensor
+from imagegen.measure import Oracle
 from imagegen.storybook import FACTORS, VALUES
 from imagegen.training.data import pictures, scene
 from imagegen.training.loop import generator
@@ -62,7 +63,7 @@ def batches(n: int, seed: int, folder: Path, batch_size: int):
     def batch(step: int) -> tuple[Tensor, Tensor]:
         g = generator(seed, step)
         rows = torch.randint(n, (batch_size,), generator=g)
-        return _disturb(to_tensor(data[rows.numpy()]), g), y[rows]
+        return _disturb(as_tensor(data[rows.numpy()]), g), y[rows]
 
     return batch
 
@@ -72,7 +73,7 @@ def accuracy(oracle: Oracle, data: np.ndarray, y: Tensor) -> dict[str, float]:
     """The share of pictures read right, for each factor and for all six together."""
     hits = []
     for start in range(0, len(data), 64):
-        scores = oracle(to_tensor(data[start : start + 64]))
+        scores = oracle(as_tensor(data[start : start + 64]))
         best = torch.stack([scores[f].argmax(1) for f in FACTORS], dim=1)
         hits.append(best == y[start : start + 64])
     hit = torch.cat(hits).float()

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from imagegen.measure import to_tensor
+from imagegen.latent import as_tensor
 from imagegen.storybook import caption, vocabulary
 from imagegen.training.data import pictures, scene
 from imagegen.training.loop import generator
@@ -126,7 +126,7 @@ def latents(vae: AutoencoderKL, n: int, seed: int, folder: Path) -> np.ndarray:
         with path.open("ab") as file, torch.autocast(vae.device.type, torch.bfloat16):
             file.truncate(have * picture_bytes)
             for start in range(have, n, 32):
-                x = to_tensor(data[start : start + 32]).to(vae.device)
+                x = as_tensor(data[start : start + 32]).to(vae.device)
                 z = vae.encode(x.to(memory_format=torch.channels_last)).latent_dist.mode()
                 file.write(z.contiguous().half().cpu().numpy().tobytes())
     return np.memmap(path, np.float16, "r", shape=(n, 8, 16, 16))

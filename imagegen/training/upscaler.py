@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imagegen.latent import psnr
-from imagegen.measure import Oracle, to_tensor, wilson
+from imagegen.latent import as_tensor, psnr
+from imagegen.measure import Oracle, wilson
 from imagegen.storybook import FACTORS
 from imagegen.training import vae
 from imagegen.upscale import Upscaler, bicubic, shrink
@@ -52,7 +52,7 @@ def metrics(upscaler: Upscaler, oracle: Oracle, data: np.ndarray, y: Tensor) -> 
     of the mean for PSNR, Wilson's for the share of pictures in which all six factors y are read
     right.
     """
-    x = to_tensor(data)
+    x = as_tensor(data)
     small = shrink(x)
     parts = small.split(50)
     large = {

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from imagegen import latent
-from imagegen.measure import to_tensor
+from imagegen.latent import as_tensor
 from imagegen.training.data import SIZE, pictures
 from imagegen.training.loop import generator
 
@@ -72,7 +72,7 @@ def batches(n: int, seed: int, folder: Path, batch_size: int):
         crops = [
             data[i, y : y + CROP, x : x + CROP] for i, (y, x) in zip(rows, corners, strict=True)
         ]
-        return (to_tensor(np.stack(crops)),)
+        return (as_tensor(np.stack(crops)),)
 
     return batch
 
@@ -82,7 +82,7 @@ def reconstruct(vae: AutoencoderKL, data: np.ndarray) -> np.ndarray:
     """Pictures after encoding and decoding, uint8 like the pictures that came in."""
     parts = []
     for start in range(0, len(data), 16):
-        x = to_tensor(data[start : start + 16]).to(vae.device)
+        x = as_tensor(data[start : start + 16]).to(vae.device)
         x_hat = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
         parts.append(((x_hat + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
@@ -90,4 +90,4 @@ def reconstruct(vae: AutoencoderKL, data: np.ndarray) -> np.ndarray:
 
 def psnr(vae: AutoencoderKL, data: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of reconstructed pictures, the mean over pictures."""
-    return latent.psnr(to_tensor(data), to_tensor(reconstruct(vae, data))).mean().item()
+    return latent.psnr(as_tensor(data), as_tensor(reconstruct(vae, data))).mean().item()
