@@ -32,11 +32,11 @@ from openai.types.responses import Response
 from PIL import Image
 
 from imagegen.api import start
-from imagegen.api.describe import PAINTER, REFUSAL
-from imagegen.edit import to_transparent
+from imagegen.storybook.describe import PAINTER, REFUSAL
+from imagegen.draw import draw_recipes
+from imagegen.masks import to_transparent
 from imagegen.models import load_pipeline
-from imagegen.pictures import read_recipe
-from imagegen.recipe import draw_recipes
+from imagegen.recipe import read_recipe
 from imagegen.storybook.caption import read
 
 PROMPT = "a red castle in a meadow at sunset"
@@ -149,7 +149,7 @@ def test_a_picture_is_the_pipelines_and_carries_its_recipe(client, tmp_path):
     picture = generate(client, seed=7).data[0]
     (tmp_path / "a.png").write_bytes(file(picture))
     recipe = read_recipe(tmp_path / "a.png")
-    assert recipe["seed"] == 7 and recipe["steps"] == 4 and recipe["prompt"] == PROMPT
+    assert recipe.seed == 7 and recipe.steps == 4 and recipe.prompt == PROMPT
     (_, mine, _), *_ = draw_recipes(load_pipeline(device="cpu"), [recipe])
     assert apart(mine, opened(picture)).max() <= 1
 

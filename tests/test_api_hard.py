@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
-from imagegen.edit import to_transparent
+from imagegen.masks import to_transparent
 
 SECONDS = 15  # of load; the course's own measurement ran for 60
 CLIENTS = 8

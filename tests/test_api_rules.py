@@ -1,4 +1,4 @@
-"""The rules of the local server by themselves: what may be asked, what is drawn, who waits."""
+"""The rules of the local server by themselves: what a request may say, what is drawn, who waits."""
 
 import asyncio
 import random
@@ -11,19 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagegen.api import generate, images, painter, vary
-from imagegen.api.asked import Fields, drawn_size, edit_size, read_asked, readable, wrong_size
+from imagegen.api import generate, images, vary
+from imagegen.api.catalogue import MODELS, find, served
 from imagegen.api.errors import ApiError
-from imagegen.api.models import MODELS, find, served
-from imagegen.api.uploads import diffusers_mask, whole_cells
-from imagegen.edit import to_transparent
+from imagegen.api.families import (
+    FAMILIES,
+    drawn_size,
+    read_picture_request,
+    readable,
+    wrong_size,
+)
+from imagegen.api.uploads import white_mask
+from imagegen.api.worker import Drawing, Worker
+from imagegen.masks import to_transparent, whole_cells
+from imagegen.recipe import SETTINGS, Recipe
 
 NOVEMBER = date(2026, 11, 24)
 
 
-def asked(call="generations", today=NOVEMBER, emulate=False, **body):
+def read(call="generations", emulate=False, form=False, **body):
     body = {"model": "storybook-sd", "prompt": "a cat"} | body
-    return read_asked(Fields(body), call, today, emulate)
+    return read_picture_request(body, call, NOVEMBER, emulate, form)
 
 
 def test_a_model_is_served_until_its_last_day():
@@ -38,13 +46,13 @@ def test_a_model_is_served_until_its_last_day():
 
 
 def test_each_family_takes_its_own_sizes():
-    assert asked(model="gpt-image-1.5", size="1536x1024").size == (1536, 1024)
+    assert read(model="gpt-image-1.5", size="1536x1024").answer_size() == (1536, 1024)
     with pytest.raises(ApiError, match="'1024x1536' and 'auto'"):
-        asked(model="gpt-image-1.5", size="1536x864")
+        read(model="gpt-image-1.5", size="1536x864")
     with pytest.raises(ApiError, match="'1024x1024'.$"):
-        asked(model="dall-e-2", size="auto", emulate=True)
-    assert asked(model="dall-e-2", emulate=True).size == (1024, 1024)
-    assert asked(model="dall-e-3", emulate=True).size == (1024, 1024)
+        read(model="dall-e-2", size="auto", emulate=True)
+    assert read(model="dall-e-2", emulate=True).answer_size() == (1024, 1024)
+    assert read(model="dall-e-3", emulate=True).answer_size() == (1024, 1024)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,8 @@ def test_each_family_takes_its_own_sizes():
     ids=str,
 )
 def test_sizes_of_the_newer_models(size, why):
-    assert (why or "") in (wrong_size(*size) or "") and bool(why) == bool(wrong_size(*size))
+    reason = wrong_size(*size, FAMILIES["gpt-image-2"].least_pixels)
+    assert (why or "") in (reason or "") and bool(why) == bool(reason)
 
 
 @pytest.mark.parametrize(
@@ -85,31 +94,49 @@ def test_a_picture_is_drawn_at_an_eighth(size, drawn):
 
 
 def test_auto_is_the_pictures_own_size_or_the_nearest_in_shape():
-    ours, theirs, first = (MODELS[m] for m in ("storybook-sd", "gpt-image-2", "gpt-image-1.5"))
-    assert edit_size(ours, (192, 128)) == (192, 128)
-    assert edit_size(ours, (300, 200)) == (192, 128)
-    assert edit_size(ours, (2000, 3100)) == (1024, 1536)
-    assert edit_size(theirs, (1536, 864)) == (1536, 864)
-    assert edit_size(theirs, (300, 200)) == (1536, 1024)
-    assert edit_size(first, (1536, 864)) == (1536, 1024)
+    ours, theirs, first = (
+        FAMILIES[family].auto_size for family in ("storybook", "gpt-image-2", "gpt-image-1")
+    )
+    assert ours((192, 128)) == (192, 128)
+    assert ours((300, 200)) == (192, 128)
+    assert ours((2000, 3100)) == (1024, 1536)
+    assert theirs((1536, 864)) == (1536, 864)
+    assert theirs((300, 200)) == (1536, 1024)
+    assert first((1536, 864)) == (1536, 1024)
+    assert (ours(None), theirs(None), first(None)) == ((128, 128), (1024, 1024), (1024, 1024))
 
 
 def test_a_form_brings_numbers_as_texts_and_json_does_not():
-    texts = {"model": "storybook-sd", "prompt": "a cat", "n": "2", "strength": "0.5"}
-    read = read_asked(Fields(texts, form=True), "edits", NOVEMBER, False)
-    assert (read.n, read.strength, read.size) == (2, 0.5, None)
-    streamed = {"model": "storybook-sd", "prompt": "a cat", "stream": "true"}
-    assert read_asked(Fields(streamed, form=True), "edits", NOVEMBER, False).stream
+    form = read("edits", form=True, n="2", strength="0.5")
+    assert (form.n, form.strength, form.size) == (2, 0.5, "auto")
+    assert read("edits", form=True, stream="true").stream
     for name, value in (("n", "2"), ("stream", "true"), ("n", 2.0), ("n", True), ("stream", 1)):
         with pytest.raises(ApiError, match=f"Invalid type for '{name}'"):
-            asked(**{name: value})
+            read(**{name: value})
 
 
 def test_the_last_picture_of_several_still_has_a_seed():
-    assert asked(n=2, seed=2**32 - 2).seed == 2**32 - 2
+    last = read(n=2, seed=2**32 - 2).recipes((128, 128))
+    assert [recipe.seed for recipe in last] == [2**32 - 2, 2**32 - 1]
     with pytest.raises(ApiError, match="Invalid 'seed'"):
-        asked(n=2, seed=2**32 - 1)
-    assert len({asked().seed for _ in range(9)}) == 9
+        read(n=2, seed=2**32 - 1)
+    assert len({read().recipes((128, 128))[0].seed for _ in range(9)}) == 9
+
+
+def test_every_setting_of_a_recipe_that_the_server_does_not_set_is_a_parameter():
+    """A new setting needs no change in the server: its schema is made from the recipe's table."""
+    given = {"negative_prompt": "birds", "seed": 7, "steps": 9, "guidance": 2.5}
+    given |= {"scheduler": "Euler a"}
+    (recipe,) = read(**given).recipes((192, 128))
+    assert recipe == Recipe("a cat", **given, width=192, height=128)
+    (edit,) = read("edits", strength=0.5, **given).recipes((128, 128), source=("a",), strength=0.9)
+    assert edit == Recipe("a cat", **given, strength=0.5, source=("a",))
+    ours = {"prompt", "width", "height", "model"} | set(given) | {"strength"}
+    for name in SETTINGS.keys() - ours:
+        assert name in FAMILIES["storybook"].model_fields
+    for name, value in (("scheduler", "Karras"), ("steps", 0), ("guidance", 31), ("seed", -1)):
+        with pytest.raises(ApiError, match=f"{name}|Supported values are: 'DPM-Solver"):
+            read(**{name: value})
 
 
 def test_readable_is_the_first_sentences_in_known_words():
@@ -124,13 +151,13 @@ def test_readable_is_the_first_sentences_in_known_words():
 def test_transparent_becomes_white():
     white = Image.new("L", (8, 8))
     white.paste(255, (2, 3, 5, 8))
-    there_and_back = diffusers_mask(to_transparent(Image.new("RGB", (8, 8)), white))
+    there_and_back = white_mask(to_transparent(Image.new("RGB", (8, 8)), white))
     assert there_and_back.tobytes() == white.tobytes()
     palette = Image.new("P", (2, 1))
     palette.putpalette([255, 0, 0, 0, 255, 0])
     palette.putpixel((1, 0), 1)
     palette.info["transparency"] = 1
-    assert list(diffusers_mask(palette).tobytes()) == [0, 255]
+    assert list(white_mask(palette).tobytes()) == [0, 255]
 
 
 def test_a_mask_grows_to_whole_places_and_never_vanishes():
@@ -146,21 +173,27 @@ def test_a_mask_grows_to_whole_places_and_never_vanishes():
         assert cells[y, x] == 255
 
 
-class Failing:
-    """A hand that fails at its first picture."""
+def failing():
+    """A function that draws, and fails at its first call."""
+    calls = []
 
-    def __init__(self):
-        self.failed = False
-
-    def draw(self, job, number, seed):
-        if not self.failed:
-            self.failed = True
+    def draw(recipes, **given):
+        calls.append(recipes)
+        if len(calls) == 1:
             raise MemoryError("no room for a picture")
-        job.tell("picture", number, Image.new("RGB", (128, 128)), {"prompt": "a cat"})
+        yield 0, Image.new("RGB", (128, 128)), 0.1
+
+    return draw
 
 
 def drawing():
-    return painter.Drawing("a cat", (1,), (128, 128), 4, 5.0)
+    return Drawing((Recipe("a cat", seed=1, steps=4),), (128, 128))
+
+
+def begun(worker):
+    job = worker.admit()
+    job.begin(drawing())
+    return job
 
 
 def finished(work):
@@ -171,16 +204,16 @@ def finished(work):
 
 def test_a_failed_drawing_is_an_error_and_the_next_one_is_drawn():
     async def go():
-        queue = painter.Painter(2, Failing)
-        first, second = queue.admit(drawing()), queue.admit(drawing())
+        worker = Worker(2, failing)
+        first, second = begun(worker), begun(worker)
         with pytest.raises(ApiError, match="no room for a picture"):
             [event async for event in first.events()]
         assert [kind async for kind, *_ in second.events()] == ["picture"]
         with pytest.raises(ApiError, match="all 2 places"):
-            queue.admit(drawing())
+            worker.admit()
         first.leave()
         first.leave()
-        queue.admit(drawing())
+        worker.admit()
 
     finished(go())
 
@@ -190,18 +223,18 @@ def cannot_load():
 
 
 @pytest.mark.parametrize(
-    "load, said", [(Failing, "no room for a picture"), (cannot_load, "no weights here")]
+    "load, reason", [(failing, "no room for a picture"), (cannot_load, "no weights here")]
 )
-def test_a_failure_in_a_stream_is_an_event(load, said):
-    order = images.Order(asked(), drawing(), (128, 128), lambda image: image, "image_generation")
+def test_a_failure_in_a_stream_is_an_event(load, reason):
+    order = images.order_of(read())
 
     async def go():
-        job = painter.Painter(2, load).admit(order.drawing)
+        job = begun(Worker(2, load))
         return [event async for event in images.stream(job, order)]
 
     (event,) = finished(go())
     assert event.startswith("event: error\n") and '"code": "server_error"' in event
-    assert said in event
+    assert reason in event
 
 
 def test_a_server_that_is_only_imported_needs_no_torch():
@@ -224,11 +257,11 @@ def test_the_two_scripts_save_and_never_overwrite(server, tmp_path, capsys):
     assert made[0].read_bytes() != made[1].read_bytes()
     assert capsys.readouterr().out.splitlines()[-2:] == [str(path) for path in made]
     Image.new("RGB", (128, 128)).save(tmp_path / "plain.png")
-    for script, words, said in (
+    for script, words, reason in (
         (vary, ["nothing.png"], "There is no file nothing.png"),
         (vary, [str(tmp_path / "plain.png")], "Say what it shows with --prompt"),
         (generate, ["a cat", "--size", "1x1"], "divisible by 16"),
         (generate, ["a cat", "--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
     ):
-        with pytest.raises(SystemExit, match=said):
+        with pytest.raises(SystemExit, match=reason):
             script.main([*options, *words])

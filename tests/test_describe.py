@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from imagegen.api.describe import NEAREST, PAINTER, REFUSAL, describe, is_off_topic
+from imagegen.storybook.describe import NEAREST, PAINTER, REFUSAL, describe, is_off_topic
 from imagegen.storybook import Scene, read, unknown_words, vocabulary
 
 OFF_TOPIC = [
@@ -162,5 +162,5 @@ def test_any_text_model_is_told_to_refuse_with_the_same_sentence():
 
 
 def test_the_grammar_needs_no_torch():
-    code = "import imagegen.api.describe, sys; sys.exit('torch' in sys.modules)"
+    code = "import imagegen.storybook.describe, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

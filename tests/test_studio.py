@@ -18,7 +18,7 @@ from PIL import Image
 from test_describe import OFF_TOPIC
 
 from imagegen.api import start
-from imagegen.api.describe import REFUSAL
+from imagegen.storybook.describe import REFUSAL
 from imagegen.pictures import read_recipe, save
 from imagegen.storybook import unknown_words
 from imagegen.studio import Studio

@@ -9,7 +9,7 @@ import pytest
 from browser import SHOTS, menu, visit, wait_for
 from playwright.sync_api import expect
 
-from imagegen.api.describe import REFUSAL
+from imagegen.storybook.describe import REFUSAL
 
 PROMPT = "A red castle in a meadow at sunset. Thick strokes."
 # A picture's pixels, to compare: the address of a picture is new each time it is shown.

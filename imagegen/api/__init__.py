@@ -9,6 +9,7 @@ and 12. Importing this starts nothing and needs no torch.
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -30,6 +31,14 @@ def start(
     return Server(port, emulate_retired, queue, today)
 
 
+def go_direct() -> None:
+    """Let every client in this Python ask servers on this machine directly, past any proxy."""
+    proxies = urllib.request.getproxies_environment()
+    if proxies.keys() - {"no"}:
+        hosts = ",".join(filter(None, [proxies.get("no"), "127.0.0.1", "localhost"]))
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
+
+
 class Server:
     """A running server: url for the client, fail() for faults, stop() at the end.
 
@@ -37,23 +46,25 @@ class Server:
     """
 
     def __init__(self, port: int, emulate_retired: bool, queue: int, today: str | None):
-        command = [sys.executable, "-m", "imagegen.api", "--with-parent"]
+        go_direct()
+        # -P: a learner's own random.py beside the notebook is not Python's.
+        command = [sys.executable, "-P", "-m", "imagegen.api", "--with-parent"]
         command += ["--port", str(port), "--queue", str(queue)]
         command += ["--emulate-retired"] if emulate_retired else []
         command += ["--today", today] if today else []
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self.process = subprocess.Popen(command, text=True, encoding="utf-8", **pipes)
-        self.said = deque(maxlen=50)  # its last lines
+        self.lines = deque(maxlen=50)  # the last that it printed
         for line in self.process.stdout:
-            self.said.append(line)
+            self.lines.append(line)
             if line.startswith("http://"):
                 break
         else:
             self.process.wait()
-            raise RuntimeError(f"The server did not start: {''.join(self.said).strip()}")
+            raise RuntimeError(f"The server did not start: {''.join(self.lines).strip()}")
         self.url = line.strip()
-        # Somebody must read on, or the server would wait once the pipe is full.
-        threading.Thread(target=self.said.extend, args=[self.process.stdout], daemon=True).start()
+        # A thread must read on, or the server would wait once the pipe is full.
+        threading.Thread(target=self.lines.extend, args=[self.process.stdout], daemon=True).start()
         atexit.register(self.stop)
 
     def stop(self) -> None:
@@ -72,9 +83,8 @@ class Server:
         address = self.url.removesuffix("/v1") + "/control/fail"
         body = json.dumps({"kind": kind, "times": times}).encode()
         call = urllib.request.Request(address, body, {"content-type": "application/json"})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            opener.open(call, timeout=10).close()
+            urllib.request.urlopen(call, timeout=10).close()
         except urllib.error.HTTPError as error:
             raise ValueError(json.load(error)["error"]["message"]) from None
 

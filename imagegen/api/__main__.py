@@ -13,10 +13,11 @@ import uvicorn
 from imagegen.api.app import create_app
 
 HOST = "127.0.0.1"
+PATIENCE = 6  # seconds that a server which is told to end waits for the answers it has begun
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Bind, say the address in one line, and answer until interrupted."""
+    """Bind, print the address in one line, and answer until interrupted or ended."""
     parser = argparse.ArgumentParser("python -m imagegen.api", description=__doc__)
     parser.add_argument("--port", type=int, default=8765, help="0 takes any that is free")
     parser.add_argument("--queue", type=int, default=16, help="requests that may wait or be drawn")
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     if given.with_parent:
         threading.Thread(target=end_with_parent, daemon=True).start()
     app = create_app(given.emulate_retired, given.queue, given.today)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE)
+    server = uvicorn.Server(config)
     bound.listen(128)  # from here on a client may come; it is answered as soon as the loop runs
     with contextlib.suppress(KeyboardInterrupt):
         print(f"http://{HOST}:{bound.getsockname()[1]}/v1", flush=True)

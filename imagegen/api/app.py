@@ -3,51 +3,58 @@
     /v1/models                          what is served, and until when
     /v1/images/generations              a prompt becomes pictures       (images.py)
     /v1/images/edits, /variations       pictures become pictures        (images.py)
-    /v1/responses, /v1/conversations    a theme becomes a description   (responses.py)
+    /v1/responses, /v1/conversations    a theme becomes a description,
+                                        or a picture by its tool        (responses.py)
+    /v1/chat/completions                the older call for texts        (chat.py)
 
 It needs no key and reads none. Used from chapter 11 on.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-from imagegen.api import images, responses
+from imagegen.api import chat, images, responses
+from imagegen.api.catalogue import IMAGES, find, served
 from imagegen.api.errors import ApiError, answer_errors
-from imagegen.api.models import find, served
-from imagegen.api.painter import Painter
+from imagegen.api.gate import Gate
+from imagegen.api.worker import Worker
 
-GONE = 499  # what servers note down for a client that left; nobody hears it
-
-
-def load_hand():
-    """The hand that draws. It brings torch, which takes seconds, and so is imported here alone."""
-    from imagegen.api.draw import Hand
-
-    return Hand()
+GONE = 499  # what servers write into their logs for a client that hung up; nobody receives it
 
 
-def create_app(emulate_retired: bool = False, places: int = 16, today: date | None = None):
-    """The app, its painter at work. places: requests for pictures that may wait or be drawn.
+def load_storybook() -> Callable:
+    """draw_recipes() of storybook-sd. It brings torch, which takes seconds, so only here."""
+    from imagegen.draw import draw_recipes
+    from imagegen.models import load_pipeline
+
+    return partial(draw_recipes, load_pipeline(IMAGES))
+
+
+def create_app(
+    emulate_retired: bool = False, places: int = 16, today: date | None = None
+) -> FastAPI:
+    """The app, its worker started. places: requests for pictures that may wait or be drawn.
 
     today: the day by which models are shut down, for tests; the real one if not given.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.state.emulate_retired = emulate_retired
     app.state.today = today or date.today()
-    app.state.painter = Painter(places, load_hand)
+    app.state.worker = Worker(places, load_storybook)
     app.state.faults = images.Faults()
     app.state.pictures = OrderedDict()
     app.state.memory = responses.Memory()
     app.include_router(images.router)
     app.include_router(responses.router)
+    app.include_router(chat.router)
     answer_errors(app)
-    # No page of the web may talk to it under a name of its own that leads to this machine.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_middleware(Gate, worker=app.state.worker)
 
     @app.exception_handler(images.Gone)
     @app.exception_handler(ClientDisconnect)

@@ -1,4 +1,4 @@
-"""What the server answers when it cannot do what was asked, in the form of OpenAI's service.
+"""What the server answers when it cannot do what a request wants, as OpenAI's service.
 
     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
 
@@ -32,6 +32,10 @@ class ApiError(Exception):
         self.body = {"error": {"message": message, "type": type, "param": param, "code": code}}
         self.headers = {"retry-after": str(retry_after)} if retry_after else {}
 
+    def answer(self) -> JSONResponse:
+        """The error as a response."""
+        return JSONResponse(self.body, self.status, self.headers)
+
 
 def invalid(message: str, param: str | None = None, code: str = "invalid_value") -> ApiError:
     """A parameter has a value that it cannot have."""
@@ -46,18 +50,14 @@ def broken(error: BaseException) -> ApiError:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let the app answer every error, its own ones too, with such a body."""
+    """Let the app answer every error that is expected with such a body."""
 
     @app.exception_handler(ApiError)
     async def expected(request: Request, error: ApiError):
-        return JSONResponse(error.body, error.status, error.headers)
+        return error.answer()
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException):
         where = f"{request.method} {request.url.path}"
-        said = ApiError(f"Invalid URL ({where}): {error.detail}.", status=error.status_code)
-        return JSONResponse(said.body, said.status, error.headers)
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception):
-        return JSONResponse(broken(error).body, 500)
+        reason = ApiError(f"Invalid URL ({where}): {error.detail}.", status=error.status_code)
+        return JSONResponse(reason.body, reason.status, error.headers)

@@ -3,9 +3,8 @@
 python -m imagegen.api.generate "a cat on a beach at sunset" --n 2 --out results
 """
 
-import re
-
-from imagegen.api.command import connected, keep, parser
+from imagegen.api.command import connected, parser, save_all
+from imagegen.recipe import slug
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -15,7 +14,6 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--quality", default="auto", help="low, medium, high or auto")
     options.add_argument("--format", default="png", help="png, jpeg or webp")
     given = options.parse_args(arguments)
-    stem = "-".join(re.findall(r"[a-z0-9]+", given.prompt.lower())[:6])[:40] or "picture"
     with connected(given.base_url) as client:
         response = client.images.generate(
             model=given.model,
@@ -26,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
             output_format=given.format,
             extra_body={} if given.seed is None else {"seed": given.seed},
         )
-        keep(response, given.out, stem)
+        save_all(response, given.out, slug(given.prompt))
 
 
 if __name__ == "__main__":

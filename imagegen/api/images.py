@@ -1,7 +1,8 @@
 """The calls that answer with pictures: generations, edits, variations. Built on in chapter 11.
 
-A picture is drawn at an eighth of the size asked for and enlarged, because storybook-sd draws 128
-x 128 pixels; its own sizes are drawn as they are. revised_prompt says what the model was given.
+A picture is drawn at an eighth of the size wanted and enlarged, because storybook-sd draws 128 x
+128 pixels; its own sizes are drawn as they are. revised_prompt says what the model was given, the
+header x-imagegen-drawn-size what it drew. A PNG carries the recipe of what was drawn.
 """
 
 import asyncio
@@ -10,23 +11,38 @@ import io
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
+from pydantic import Field
 
-from imagegen.api.asked import Asked, Fields, drawn_size, read_asked, readable
-from imagegen.api.bodies import read_form, read_json
-from imagegen.api.errors import ApiError
-from imagegen.api.painter import Drawing, Job, enlarge
+from imagegen.api.errors import ApiError, invalid
+from imagegen.api.families import PictureRequest, read_picture_request
+from imagegen.api.request import (
+    LARGEST_JSON_WITH_PICTURES,
+    Body,
+    check,
+    content_type,
+    read_data_url,
+    read_form,
+    read_json,
+    wrong_type,
+)
+from imagegen.api.uploads import check_files, read_edit
+from imagegen.api.worker import Drawing, Job
+from imagegen.recipe import Recipe, png_bytes
 from imagegen.storybook.caption import words
 
-KEPT = 64  # pictures that can still be fetched by their url
+MOST_STORED = 64  # pictures that can still be fetched by their url
 PATIENCE = 600  # seconds that a request without an answer is held, as long as the client waits
 
 router = APIRouter()
+decoding = asyncio.Semaphore(1)  # pictures are opened one after the other, for the memory's sake
 
 
 @dataclass
@@ -79,23 +95,39 @@ class Gone(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """A checked request and all that its answer needs; finish: from the drawn size to the asked."""
+    """A checked request, the recipes of its pictures, and the drawing of them."""
 
-    asked: Asked
+    request: PictureRequest
+    recipes: tuple[Recipe, ...]  # as the pictures' files carry them
     drawing: Drawing
-    size: tuple[int, int]
-    finish: Callable[[Image.Image], Image.Image]
     event: str  # the first word of its events
+
+    @property
+    def drawn(self) -> str:
+        """The size that the model draws."""
+        return f"{self.recipes[0].width}x{self.recipes[0].height}"
+
+    def details(self) -> dict:
+        """What an answer says of its pictures."""
+        width, height = self.drawing.size
+        quality = self.request.quality
+        return {
+            "background": "opaque",
+            "output_format": self.request.output_format,
+            "quality": "medium" if quality in ("auto", "standard") else quality,
+            "size": f"{width}x{height}",
+        }
 
     def usage(self) -> dict:
         """Tokens as this server counts them: words in, and places of the latents times steps out.
 
         An input picture counts its places once.
         """
-        drawing = self.drawing
-        cells = drawing.size[0] * drawing.size[1] // 64
-        text, images = len(words(self.asked.prompt)), cells * len(drawing.starts)
-        made = cells * drawing.steps * len(drawing.seeds)
+        recipe = self.recipes[0]
+        cells = recipe.width * recipe.height // 64
+        text = len(words(getattr(self.request, "prompt", "")))
+        images = cells * len(self.drawing.sources)
+        made = cells * recipe.steps * len(self.recipes)
         return {
             "input_tokens": text + images,
             "input_tokens_details": {"text_tokens": text, "image_tokens": images},
@@ -103,22 +135,26 @@ class Order:
             "total_tokens": text + images + made,
         }
 
+    def file(self, image: Image.Image, recipe: Recipe | None = None) -> str:
+        """A picture as a file in the wanted format, in base64; a PNG carries the recipe."""
+        kind = self.request.output_format
+        if kind == "png" and recipe:
+            return base64.b64encode(png_bytes(image, recipe)).decode()
+        data = io.BytesIO()
+        lossy = {} if kind == "png" else {"quality": max(1, self.request.output_compression)}
+        image.save(data, kind.upper(), **lossy)
+        return base64.b64encode(data.getvalue()).decode()
+
 
 @router.post("/v1/images/generations")
 async def generations(request: Request):
     state = request.app.state
-    body = await read_json(request)
-    asked = read_asked(Fields(body), "generations", state.today, state.emulate_retired)
-    drawing = Drawing(
-        readable(asked.prompt),
-        tuple(range(asked.seed, asked.seed + asked.n)),
-        drawn_size(asked.size),
-        asked.steps,
-        asked.guidance,
-        asked.partial_images,
+    wanted = read_picture_request(
+        await read_json(request), "generations", state.today, state.emulate_retired
     )
-    finish = lambda picture: enlarge(picture, asked.size)  # noqa: E731
-    return await answer(request, Order(asked, drawing, asked.size, finish, "image_generation"))
+    await state.faults.meet(request)
+    async with place(request) as job:
+        return await answer(request, job, order_of(wanted))
 
 
 @router.post("/v1/images/edits")
@@ -134,28 +170,53 @@ async def variations(request: Request):
 
 async def edited(request: Request, call: str):
     state = request.app.state
-    texts, files = await read_form(request)
-    fields = Fields(texts, form=True)
-    asked = read_asked(fields, call, state.today, state.emulate_retired)
-    edit = await asyncio.to_thread(read_files, asked, files)
-    drawing = Drawing(
-        readable(asked.prompt),
-        tuple(range(asked.seed, asked.seed + asked.n)),
-        edit.starts[0].size,
-        asked.steps,
-        asked.guidance,
-        asked.partial_images,
-        edit.starts,
-        edit.cells,
-        edit.strength,
-    )
-    return await answer(request, Order(asked, drawing, edit.size, edit.finish, "image_edit"))
+    form = content_type(request) != "application/json"
+    if form:
+        values, files = await read_form(request)
+        for name in {"image", "mask"} & values.keys():
+            raise wrong_type(name, "a file", values[name])
+    else:
+        values = await read_json(request, LARGEST_JSON_WITH_PICTURES)
+        values, files = await asyncio.to_thread(split_pictures, values)
+    wanted = read_picture_request(values, call, state.today, state.emulate_retired, form)
+    check_files(wanted, files)
+    await state.faults.meet(request)
+    async with place(request) as job:
+        order = await order_of_edit(wanted, files)
+        return await answer(request, job, order)
 
 
-def read_files(asked, files):
-    from imagegen.api.uploads import read_edit  # brings torch
+def split_pictures(values: dict) -> tuple[dict, dict]:
+    """The parameters and the pictures of an edit that comes as JSON."""
+    values, files = dict(values), {}
+    pictures, mask = values.pop("images", None), values.pop("mask", None)
+    if pictures is not None and not isinstance(pictures, list):
+        raise wrong_type("images", "an array", pictures)
+    for name, references in (("image", pictures or []), ("mask", [mask] if mask else [])):
+        for reference in references:
+            if isinstance(reference, dict) and reference.get("file_id"):
+                raise invalid("This server keeps no files: send an image_url.", name)
+            url = reference.get("image_url") if isinstance(reference, dict) else reference
+            files.setdefault(name, []).append(read_data_url(url, name))
+    return values, files
 
-    return read_edit(asked, files)
+
+def order_of(wanted: PictureRequest) -> Order:
+    """The order of pictures from nothing but a prompt."""
+    size = wanted.answer_size()
+    recipes = tuple(wanted.recipes(size))
+    return Order(wanted, recipes, Drawing(recipes, size, wanted.partial_images), "image_generation")
+
+
+async def order_of_edit(wanted: PictureRequest, files: dict) -> Order:
+    """The order of an edit, its pictures opened."""
+    async with decoding:
+        edit = await asyncio.to_thread(read_edit, wanted, files)
+    recipes = tuple(wanted.recipes(edit.size, **edit.settings))
+    # The pictures that are drawn from have been made smaller, and so have other fingerprints.
+    drawn = tuple(replace(recipe, source=(), mask=None) for recipe in recipes)
+    drawing = Drawing(drawn, edit.size, wanted.partial_images, edit.sources, edit.mask)
+    return Order(wanted, recipes, drawing, "image_edit")
 
 
 @router.get("/pictures/{name}")
@@ -163,31 +224,44 @@ async def picture(request: Request, name: str):
     """A picture by the url that a DALL-E model answered with."""
     data = request.app.state.pictures.get(name)
     if data is None:
-        raise ApiError("This picture is not kept any more: draw it again.", status=404)
-    return Response(data, media_type="image/png")
+        raise ApiError("This picture is not stored any more: draw it again.", status=404)
+    return Response(base64.b64decode(data), media_type=f"image/{name.rpartition('.')[2]}")
+
+
+class FaultRequest(Body):
+    """What a learner wants to meet next."""
+
+    kind: Literal[*FAULTS] = "server_error"
+    times: int = Field(1, ge=0, le=1000)
 
 
 @router.post("/control/fail")
 async def fail(request: Request):
     """Let the next requests for pictures meet a fault: {"kind": ..., "times": 1}."""
-    fields = Fields(await read_json(request))
-    kind = fields.choice("kind", tuple(FAULTS), "server_error")
-    times = fields.whole("times", 0, 1000, 1)
-    fields.rest()
-    request.app.state.faults.next += [kind] * times
-    return {"kind": kind, "times": times}
+    fault = check(FaultRequest, await read_json(request))
+    request.app.state.faults.next += [fault.kind] * fault.times
+    return fault.model_dump()
 
 
-async def answer(request: Request, order: Order):
-    """Draw in turn, and answer with all pictures at once or event by event."""
-    await request.app.state.faults.meet(request)
-    job = request.app.state.painter.admit(order.drawing)
-    if order.asked.stream:
-        return EventStream(stream(job, order), job.leave)
+@asynccontextmanager
+async def place(request: Request) -> AsyncIterator[Job]:
+    """A place in the queue while a request is answered; a stream keeps it until its end."""
+    job = request.app.state.worker.admit()
     try:
-        return await unless_gone(request, collect(request, job, order))
+        yield job
     finally:
-        job.leave()
+        if not job.streamed:
+            job.leave()
+
+
+async def answer(request: Request, job: Job, order: Order) -> Response:
+    """Draw in turn, and answer with all pictures at once or event by event."""
+    job.begin(order.drawing)
+    headers = {"x-imagegen-drawn-size": order.drawn}
+    if order.request.stream:
+        return EventStream(stream(job, order), job, headers)
+    body = await unless_gone(request, collect(request, job, order))
+    return JSONResponse(body, headers=headers)
 
 
 async def unless_gone(request: Request, work):
@@ -206,61 +280,55 @@ async def unless_gone(request: Request, work):
 class EventStream(StreamingResponse):
     """Server-sent events; however they end, and even if they never begin, the place is freed."""
 
-    def __init__(self, events, leave: Callable[[], None]):
-        super().__init__(events, media_type="text/event-stream")
-        self.leave = leave
+    def __init__(self, events: AsyncIterator[str], job: Job, headers: dict[str, str]):
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self.job = job
+        job.streamed = True
 
     async def __call__(self, scope, receive, send):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self.leave()
+            self.job.leave()
 
 
-async def collect(request: Request, job: Job, order: Order) -> JSONResponse:
-    asked, data = order.asked, []
-    async for _, _, image, recipe in job.events():
-        png = await asyncio.to_thread(encode, order, image, recipe)
-        entry = {"revised_prompt": order.drawing.prompt}
-        if asked.response_format == "url":
-            entry["url"] = keep(request, f"{len(png)}-{time.time_ns()}.png", png)
+async def collect(request: Request, job: Job, order: Order) -> dict:
+    """The body of an answer that comes at once."""
+    data = {}
+    async for _, number, image in job.events():
+        recipe = order.recipes[number]
+        file = await asyncio.to_thread(order.file, image, recipe)
+        data[number] = {"revised_prompt": recipe.prompt}
+        if order.request.by_url:
+            data[number]["url"] = store_picture(request, order.request.output_format, file)
         else:
-            entry["b64_json"] = base64.b64encode(png).decode()
-        data.append(entry)
-    said = {"created": int(time.time()), "data": data}
-    if asked.model.family not in ("dall-e-2", "dall-e-3"):
-        said |= {
-            "background": "opaque",
-            "output_format": asked.output_format,
-            "quality": asked.quality,
-            "size": f"{order.size[0]}x{order.size[1]}",
-            "usage": order.usage(),
-        }
-    return JSONResponse(said)
+            data[number]["b64_json"] = file
+    body = {"created": int(time.time()), "data": [data[number] for number in sorted(data)]}
+    if order.request.details:
+        body |= {**order.details(), "usage": order.usage()}
+    return body
 
 
-def keep(request: Request, name: str, data: bytes) -> str:
-    """Keep a picture for a while; its url."""
+def store_picture(request: Request, kind: str, file: str) -> str:
+    """Store a picture for a while; its url."""
     pictures: OrderedDict = request.app.state.pictures
-    pictures[name] = data
-    while len(pictures) > KEPT:
+    name = f"{time.time_ns()}.{kind}"
+    pictures[name] = file
+    while len(pictures) > MOST_STORED:
         pictures.popitem(last=False)
     return str(request.url_for("picture", name=name))
 
 
-async def stream(job: Job, order: Order):
-    asked = order.asked
+async def stream(job: Job, order: Order) -> AsyncIterator[str]:
+    """The events of an answer that comes piece by piece."""
     try:
-        async for _, number, image, recipe in job.events():
-            data = await asyncio.to_thread(encode, order, image, recipe)
+        async for kind, number, image in job.events():
+            recipe = order.recipes[number] if kind == "picture" else None
             event = {
                 "type": f"{order.event}.{'completed' if recipe else 'partial_image'}",
-                "b64_json": base64.b64encode(data).decode(),
+                "b64_json": await asyncio.to_thread(order.file, image, recipe),
                 "created_at": int(time.time()),
-                "background": asked.background,
-                "output_format": asked.output_format,
-                "quality": asked.quality,
-                "size": f"{order.size[0]}x{order.size[1]}",
+                **order.details(),
             }
             event |= {"usage": order.usage()} if recipe else {"partial_image_index": number}
             yield server_event(event["type"], event)
@@ -271,17 +339,3 @@ async def stream(job: Job, order: Order):
 def server_event(name: str, data: dict) -> str:
     """One server-sent event."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
-
-
-def encode(order: Order, image: Image.Image, recipe: dict | None) -> bytes:
-    """The finished picture as a file in the format asked for; a PNG carries its recipe."""
-    image = order.finish(image)
-    kind = order.asked.output_format
-    if kind == "png" and recipe:
-        from imagegen.pictures import png_with_recipe
-
-        return png_with_recipe(image, recipe)
-    file = io.BytesIO()
-    lossy = {} if kind == "png" else {"quality": max(1, order.asked.compression)}
-    image.save(file, kind.upper(), **lossy)
-    return file.getvalue()

@@ -1,167 +1,166 @@
-"""The calls that answer with texts: a theme becomes the description of a painting.
+"""The calls that answer with texts, and with pictures by a tool: responses and conversations.
 
-The text comes from a seeded grammar, imagegen.api.describe, which is no language model: it hears
-the themes that users have said and nothing else. Instructions, temperature and the like are taken
-and have no effect. Used in chapter 12.
+The text comes from a seeded grammar, imagegen.storybook.describe, which is no language model: it
+reads the themes of the user's messages and nothing else. Instructions, temperature and the like
+have no effect. Given the tool image_generation it draws what it describes, and what comes later
+changes the last picture. Used in chapter 12.
 """
 
 import asyncio
-import json
 import time
-import uuid
-from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from pydantic import Field, create_model
 
-from imagegen.api.asked import Fields, wrong_type
-from imagegen.api.bodies import read_json
-from imagegen.api.describe import describe
+from imagegen.api import images
+from imagegen.api.catalogue import IMAGES, find
+from imagegen.api.conversation import (
+    LONGEST,
+    Memory,
+    Stored,
+    message,
+    new_id,
+    page,
+    pictures_of,
+    read_items,
+    text_of,
+    themes_of,
+)
 from imagegen.api.errors import ApiError, invalid
-from imagegen.api.models import find
+from imagegen.api.families import read_picture_request
+from imagegen.api.request import (
+    LARGEST_JSON_WITH_PICTURES,
+    Body,
+    check,
+    read_data_url,
+    read_json,
+    wrong_type,
+)
+from imagegen.api.uploads import check_files
+from imagegen.recipe import LAST_SEED
 from imagegen.storybook.caption import words
+from imagegen.storybook.describe import REFUSAL, cut, describe
 
-KEPT = 1000  # responses, and conversations, that are remembered
 PAUSE = 0.01  # seconds between two words of a stream
-LONGEST = 32_000  # characters of one text
-IGNORED = (
-    *("temperature", "top_p", "max_output_tokens", "text", "reasoning", "truncation", "include"),
-    *("service_tier", "parallel_tool_calls", "tool_choice", "stream_options", "user"),
-    *("safety_identifier", "prompt_cache_key", "background"),
+NO_EFFECT = (
+    *("background", "background_options", "context_management", "include", "max_tool_calls"),
+    *("moderation", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_options"),
+    *("prompt_cache_retention", "reasoning", "safety_identifier", "service_tier"),
+    *("stream_options", "temperature", "top_logprobs", "top_p", "truncation", "user"),
 )
 
 router = APIRouter()
 
 
-class Memory:
-    """What the server remembers until it is stopped: the last responses and conversations."""
-
-    def __init__(self):
-        self.responses = OrderedDict()  # id -> (response, the items that led to it and its own)
-        self.conversations = OrderedDict()  # id -> (conversation, its items)
+def without_effect(names: tuple[str, ...]) -> type[Body]:
+    """A schema of parameters that are taken, whatever they say, and have no effect."""
+    return create_model("NoEffect", __base__=Body, **{name: (Any, None) for name in names})
 
 
-def store_last(store: OrderedDict, key: str, value) -> None:
-    store[key] = value
-    while len(store) > KEPT:
-        store.popitem(last=False)
+class WithMetadata(Body):
+    """Up to 16 pairs of short texts, which are given back as they came."""
+
+    metadata: dict[str, str] = {}
+
+    def checked_metadata(self) -> dict:
+        pairs = self.metadata.items()
+        if len(pairs) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in pairs):
+            raise invalid("Metadata has at most 16 pairs of short texts.", "metadata")
+        return self.metadata
 
 
-def recall(store: OrderedDict, key: str, param: str):
-    """What is remembered under an id; ApiError 404 if nothing is."""
-    if key in store:
-        return store[key]
-    kind = "Conversation" if param == "conversation" else "Response"
-    raise ApiError(f"{kind} with id '{key[:80]}' not found.", param, "not_found", status=404)
+class TextRequest(without_effect(NO_EFFECT), WithMetadata):
+    """What a request for a response may say."""
+
+    model: str = Field(max_length=200)
+    input: Any = None
+    instructions: str | None = Field(None, max_length=LONGEST)
+    conversation: Any = None
+    previous_response_id: str | None = Field(None, max_length=100)
+    stream: bool = False
+    store: bool = True
+    seed: int | None = Field(None, ge=0, le=LAST_SEED)
+    max_output_tokens: int | None = Field(None, ge=16)
+    text: dict = {}
+    tools: list[dict] = []
+    tool_choice: str | dict = "auto"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A checked request for a response, and all that its answer needs."""
+
+    response: dict  # as it begins
+    text: str  # what is said
+    length: int | None  # tokens after which it ends
+    order: images.Order | None  # the picture, if one is drawn
+    action: str  # "generate" or "edit"
 
 
 @router.post("/v1/responses")
 async def create(request: Request):
     state = request.app.state
-    fields = Fields(await read_json(request))
-    model = find(fields.text("model", 200), state.today, state.emulate_retired)
+    wanted = check(TextRequest, await read_json(request, LARGEST_JSON_WITH_PICTURES))
+    model = find(wanted.model, state.today, state.emulate_retired)
     if model.draws:
         raise invalid(f"The model '{model.id}' draws pictures and writes no texts.", "model")
-    instructions = fields.text("instructions", LONGEST, "")
-    new = read_input(fields.take("input"))
-    conversation, earlier = read_earlier(fields, state.memory)
-    metadata = read_metadata(fields)
-    streamed = fields.flag("stream")
-    stored = fields.take("store") is not False
-    seed = fields.whole("seed", 0, 2**32 - 1, 0)
-    if fields.take("tools"):
-        raise invalid("A grammar has no tools: leave 'tools' out.", "tools")
-    for name in IGNORED:
-        fields.take(name)
-    fields.rest()
-
-    themes = [text_of(item) for item in [*earlier, *new] if item["role"] == "user"]
-    if not themes or not new or new[-1]["role"] != "user":
+    refuse_formats(wanted.text.get("format"), "text.format")
+    tool = drawing_tool(wanted)
+    conversation, earlier = read_earlier(wanted, state.memory)
+    new = await asyncio.to_thread(read_items, wanted.input, earlier)
+    items = [*earlier, *new]
+    themes = themes_of(items)
+    if not themes or new[-1].get("role") != "user":
         raise invalid("The input must end with a message of the user.", "input")
-    text = describe(themes[-1], seed, themes[:-1])
-    spoken = message("assistant", text)
-    response = {
-        "id": f"resp_{uuid.uuid4().hex}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "status": "completed",
-        "error": None,
-        "incomplete_details": None,
-        "instructions": instructions or None,
-        "metadata": metadata,
-        "model": model.id,
-        "output": [spoken],
-        "parallel_tool_calls": True,
-        "previous_response_id": fields.body.get("previous_response_id"),
-        "conversation": {"id": conversation} if conversation else None,
-        "temperature": None,
-        "tool_choice": "auto",
-        "tools": [],
-        "top_p": None,
-        "usage": usage(themes, text),
-    }
-    if conversation:
-        earlier.extend([*new, spoken])  # the conversation's own list
-    if stored:
-        store_last(state.memory.responses, response["id"], (response, [*earlier, *new, spoken]))
-    if streamed:
-        return StreamingResponse(events(response), media_type="text/event-stream")
-    return response
+    text = await asyncio.to_thread(describe, themes[-1], wanted.seed or 0, themes[:-1])
+    response = begin(wanted, model.id, conversation)
+    if tool is None or text.startswith(REFUSAL):
+        turn = Turn(response, text, wanted.max_output_tokens, None, "")
+        return await answer(request, wanted, turn, None, new, items)
+    await state.faults.meet(request)
+    async with images.place(request) as job:
+        order, action = await order_picture(request, wanted, tool, text, items)
+        turn = Turn(response, text, wanted.max_output_tokens, order, action)
+        job.begin(order.drawing)
+        return await answer(request, wanted, turn, job, new, items)
 
 
-def read_input(given) -> list[dict]:
-    """The input, a text or a list of messages, as items."""
-    if isinstance(given, str):
-        given = [{"role": "user", "content": given}]
-    if given is None:
-        raise invalid("Missing required parameter: 'input'.", "input", "missing_required_parameter")
-    if not isinstance(given, list):
-        raise wrong_type("input", "a string or an array", given)
-    if not given:
-        raise invalid("Invalid 'input': it is empty.", "input")
-    return [read_message(item) for item in given]
+def refuse_formats(format: Any, param: str) -> None:
+    """ApiError for a format of the text that a grammar cannot keep to, such as a JSON schema."""
+    kind = format.get("type") if isinstance(format, dict) else format
+    if kind not in (None, "text"):
+        raise invalid(
+            f"A grammar writes plain text and no {str(kind)[:40]}: use the format 'text'.", param
+        )
 
 
-def read_message(given) -> dict:
-    """One message of the input, {"role": ..., "content": a text or a list of texts}."""
-    if not isinstance(given, dict) or given.get("type", "message") != "message":
-        raise invalid('Each item of the input is a message, {"role", "content"}.', "input")
-    role, content = given.get("role"), given.get("content")
-    if role not in ("user", "assistant", "system", "developer"):
-        raise invalid("The role of a message is user, assistant, system or developer.", "input")
-    if isinstance(content, list):
-        texts = []
-        for part in content:
-            if not isinstance(part, dict) or part.get("type") not in ("input_text", "output_text"):
-                raise invalid("This server reads texts alone: input_text.", "input")
-            texts.append(part.get("text"))
-    else:
-        texts = [content]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise invalid("The content of a message is a text.", "input", "invalid_type")
-    text = " ".join(texts)
-    if not text.strip() or len(text) > LONGEST:
-        raise invalid(f"A message has from 1 to {LONGEST:,} characters.", "input")
-    return message(role, text)
+def drawing_tool(wanted: TextRequest) -> dict | None:
+    """The tool image_generation, if the request has it and lets it be used.
+
+    Functions may be offered: the grammar never calls one, and so must not be forced to.
+    """
+    kinds = [tool.get("type") for tool in wanted.tools]
+    for kind in kinds:
+        if kind not in ("image_generation", "function", "custom"):
+            raise invalid(f"This server has no tool '{str(kind)[:40]}'.", "tools")
+    choice = wanted.tool_choice
+    if isinstance(choice, dict):
+        choice = choice.get("type")
+    may_draw = "image_generation" in kinds and choice != "none"
+    if choice not in ("auto", "none", "required", "image_generation", "allowed_tools"):
+        raise invalid("A grammar calls no functions: let 'tool_choice' be auto.", "tool_choice")
+    if choice in ("required", "image_generation") and not may_draw:
+        raise invalid("There is no tool that a grammar could be made to use.", "tool_choice")
+    return wanted.tools[kinds.index("image_generation")] if may_draw else None
 
 
-def message(role: str, text: str) -> dict:
-    """An item of a conversation, in the form in which it is kept and shown."""
-    part = {"type": "input_text", "text": text}
-    if role == "assistant":
-        part = {"type": "output_text", "text": text, "annotations": []}
-    item = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": role}
-    return item | {"status": "completed", "content": [part]}
-
-
-def text_of(item: dict) -> str:
-    return item["content"][0]["text"]
-
-
-def read_earlier(fields: Fields, memory: Memory) -> tuple[str | None, list[dict]]:
-    """The conversation's id, if any, and the items that came before: of it, or of a response."""
-    conversation = fields.take("conversation")
-    previous = fields.text("previous_response_id", 100, "")
+def read_earlier(wanted: TextRequest, memory: Memory) -> tuple[str | None, list[dict]]:
+    """The conversation's id, if any, and the items before: of it, or of a response."""
+    conversation, previous = wanted.conversation, wanted.previous_response_id
     if isinstance(conversation, dict):
         conversation = conversation.get("id")
     if conversation is not None and not isinstance(conversation, str):
@@ -173,114 +172,287 @@ def read_earlier(fields: Fields, memory: Memory) -> tuple[str | None, list[dict]
             "mutually_exclusive_parameters",
         )
     if conversation:
-        return conversation, recall(memory.conversations, conversation, "conversation")[1]
+        return conversation, list(memory.conversations.get(conversation, "conversation").items)
     if previous:
-        return None, list(recall(memory.responses, previous, "previous_response_id")[1])
+        return None, list(memory.responses.get(previous, "previous_response_id").items)
     return None, []
 
 
-def read_metadata(fields: Fields) -> dict:
-    """Up to 16 pairs of texts, which are given back as they came."""
-    given = fields.take("metadata") or {}
-    if not isinstance(given, dict):
-        raise wrong_type("metadata", "an object", given)
-    short = all(isinstance(v, str) and len(v) <= 512 and len(k) <= 64 for k, v in given.items())
-    if len(given) > 16 or not short:
-        raise invalid("Metadata has at most 16 pairs of short texts.", "metadata")
-    return given
+def begin(wanted: TextRequest, model: str, conversation: str | None) -> dict:
+    """The response as it is before anything is said."""
+    plain = {"parameters": None, "strict": None}  # what a function needs and may leave out
+    return {
+        "id": new_id("resp"),
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "in_progress",
+        "error": None,
+        "incomplete_details": None,
+        "instructions": wanted.instructions or None,
+        "max_output_tokens": wanted.max_output_tokens,
+        "metadata": wanted.checked_metadata(),
+        "model": model,
+        "output": [],
+        "parallel_tool_calls": True,
+        "previous_response_id": wanted.previous_response_id,
+        "conversation": {"id": conversation} if conversation else None,
+        "temperature": None,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": wanted.tool_choice,
+        "tools": [plain | t if t["type"] == "function" else t for t in wanted.tools],
+        "top_p": None,
+        "truncation": "disabled",
+        "usage": None,
+    }
+
+
+async def order_picture(
+    request: Request, wanted: TextRequest, tool: dict, text: str, items: list[dict]
+) -> tuple[images.Order, str]:
+    """The order of the picture that a text describes, and whether it is an edit."""
+    state = request.app.state
+    values = {name: value for name, value in tool.items() if name not in ("type", "action")}
+    values.setdefault("model", IMAGES if "storybook" in wanted.model else "gpt-image-2.6-sunburst")
+    values |= {"prompt": text.split(". ")[0], "stream": wanted.stream}
+    if not wanted.stream:
+        values.pop("partial_images", None)
+    if wanted.seed is not None:
+        values.setdefault("seed", wanted.seed)
+    mask = values.pop("input_image_mask", None)
+    action = tool.get("action") or "auto"
+    if action not in ("generate", "edit", "auto"):
+        raise invalid("The action is 'generate', 'edit' or 'auto'.", "tools.action")
+    pictures = pictures_of(items) if action != "generate" else []
+    if (action == "edit" or mask) and not pictures:
+        raise invalid("There is no picture in this conversation to edit.", "input")
+    call = "edits" if pictures else "generations"
+    drawn = read_picture_request(values, call, state.today, state.emulate_retired)
+    if not pictures:
+        return images.order_of(drawn), "generate"
+    files = {"image": [read_data_url(url, "image_url") for url in pictures]}
+    if mask:
+        url = mask.get("image_url") if isinstance(mask, dict) else mask
+        files["mask"] = [read_data_url(url, "input_image_mask")]
+    check_files(drawn, files)
+    return await images.order_of_edit(drawn, files), "edit"
+
+
+async def answer(request, wanted: TextRequest, turn: Turn, job, new: list, items: list):
+    """Say and draw, and answer with the response at once or event by event."""
+    memory = request.app.state.memory
+
+    async def events() -> AsyncIterator[tuple[str, dict]]:
+        async for kind, data in run(turn, job, themes_of(items), PAUSE * wanted.stream):
+            if kind in ("completed", "incomplete"):
+                remember(memory, wanted, data["response"], new, items)
+            yield kind, data
+
+    if wanted.stream:
+        sent = server_events(events(), turn)
+        if job:
+            return images.EventStream(sent, job, {})
+        return StreamingResponse(sent, media_type="text/event-stream")
+
+    async def last() -> dict:
+        return [data async for _, data in events()][-1]["response"]
+
+    return await images.unless_gone(request, last())
+
+
+def remember(memory: Memory, wanted: TextRequest, response: dict, new: list, items: list) -> None:
+    """Store a response, and add its turn to the conversation that it belongs to."""
+    if response["conversation"]:
+        key = response["conversation"]["id"]
+        stored = memory.conversations.get(key, "conversation")
+        stored.items += [*new, *response["output"]]
+        memory.conversations.put(key, stored)
+    if wanted.store:
+        memory.responses.put(response["id"], Stored(response, [*items, *response["output"]]))
+
+
+async def run(
+    turn: Turn, job: Any, themes: list[str], pause: float
+) -> AsyncIterator[tuple[str, dict]]:
+    """The events of a response as they happen, ("created", data) and so on.
+
+    The last one holds the whole response. ApiError if the drawing fails.
+    """
+    response, output = turn.response, []
+    yield "created", {"response": dict(response)}
+    yield "in_progress", {"response": dict(response)}
+    if turn.order:
+        async for kind, data in draw(turn, job):
+            yield kind, data
+        output.append(data["item"])
+    text = cut(turn.text, turn.length) if turn.length else turn.text
+    status = "completed" if text == turn.text else "incomplete"
+    item = message("assistant", text, status)
+    place = {"item_id": item["id"], "output_index": len(output), "content_index": 0}
+    begun, part = item | {"status": "in_progress", "content": []}, item["content"][0]
+    yield "output_item.added", {"output_index": len(output), "item": begun}
+    yield "content_part.added", {**place, "part": part | {"text": ""}}
+    for number, word in enumerate(text.split(" ")):
+        delta = f" {word}" if number else word
+        yield "output_text.delta", {**place, "delta": delta, "logprobs": []}
+        await asyncio.sleep(pause)
+    yield "output_text.done", {**place, "text": text, "logprobs": []}
+    yield "content_part.done", {**place, "part": part}
+    yield "output_item.done", {"output_index": len(output), "item": item}
+    reason = None if status == "completed" else {"reason": "max_output_tokens"}
+    whole = response | {"status": status, "incomplete_details": reason}
+    yield status, {"response": whole | {"output": [*output, item], "usage": usage(themes, text)}}
+
+
+async def draw(turn: Turn, job: Any) -> AsyncIterator[tuple[str, dict]]:
+    """The events of a picture; the last one holds it as an item."""
+    order, call = turn.order, "image_generation_call"
+    item = {"id": new_id("ig"), "type": call, "status": "in_progress", "result": None}
+    place = {"item_id": item["id"], "output_index": 0}
+    yield "output_item.added", {"output_index": 0, "item": item}
+    yield f"{call}.in_progress", place
+    yield f"{call}.generating", place
+    async for kind, number, image in job.events():
+        recipe = order.recipes[number] if kind == "picture" else None
+        file = await asyncio.to_thread(order.file, image, recipe)
+        if not recipe:
+            partial = {"partial_image_index": number, "partial_image_b64": file}
+            yield f"{call}.partial_image", {**place, **partial, **order.details()}
+            continue
+        yield f"{call}.completed", place
+        done = {"status": "completed", "result": file, "action": turn.action}
+        done |= {"revised_prompt": recipe.prompt, **order.details()}
+        yield "output_item.done", {"output_index": 0, "item": item | done}
+
+
+async def server_events(events: AsyncIterator, turn: Turn) -> AsyncIterator[str]:
+    """The events numbered, as they are sent; a failure is the last of them."""
+    number = 0
+    try:
+        async for kind, data in events:
+            yield server_event(kind, number, data)
+            number += 1
+    except ApiError as error:
+        reason = {"code": "server_error", "message": error.body["error"]["message"]}
+        failed = turn.response | {"status": "failed", "error": reason}
+        yield server_event("failed", number, {"response": failed})
+
+
+def server_event(kind: str, number: int, data: dict) -> str:
+    event = {"type": f"response.{kind}", "sequence_number": number, **data}
+    return images.server_event(event["type"], event)
 
 
 def usage(themes: list[str], text: str) -> dict:
     """Tokens as this server counts them: words and punctuation marks."""
-    heard, said = sum(len(words(theme)) for theme in themes), len(words(text))
+    read, written = sum(len(words(theme)) for theme in themes), len(words(text))
     return {
-        "input_tokens": heard,
+        "input_tokens": read,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": said,
+        "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": heard + said,
+        "total_tokens": read + written,
     }
 
 
-async def events(response: dict):
-    """The response as server-sent events, word by word."""
-    item = response["output"][0]
-    part = item["content"][0]
-    begun = response | {"status": "in_progress", "output": [], "usage": None}
-    at = {"item_id": item["id"], "output_index": 0, "content_index": 0}
-    number = 0
-
-    def event(kind, **data):
-        nonlocal number
-        data = {"type": f"response.{kind}", "sequence_number": number, **data}
-        number += 1
-        return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n"
-
-    yield event("created", response=begun)
-    yield event("in_progress", response=begun)
-    empty = item | {"status": "in_progress", "content": []}
-    yield event("output_item.added", output_index=0, item=empty)
-    yield event("content_part.added", **at, part=part | {"text": ""})
-    for word in part["text"].split(" "):
-        first = word if number == 4 else f" {word}"
-        yield event("output_text.delta", **at, delta=first, logprobs=[])
-        await asyncio.sleep(PAUSE)
-    yield event("output_text.done", **at, text=part["text"], logprobs=[])
-    yield event("content_part.done", **at, part=part)
-    yield event("output_item.done", output_index=0, item=item)
-    yield event("completed", response=response)
+@router.post("/v1/responses/input_tokens")
+async def count_tokens(request: Request):
+    wanted = check(TextRequest, await read_json(request, LARGEST_JSON_WITH_PICTURES))
+    _, earlier = read_earlier(wanted, request.app.state.memory)
+    items = [*earlier, *await asyncio.to_thread(read_items, wanted.input, earlier)]
+    tokens = usage(themes_of(items), "")["input_tokens"]
+    return {"object": "response.input_tokens", "input_tokens": tokens}
 
 
 @router.get("/v1/responses/{key}")
 async def retrieve(request: Request, key: str):
-    return recall(request.app.state.memory.responses, key, "response_id")[0]
+    return request.app.state.memory.responses.get(key, "response_id").shown
 
 
 @router.delete("/v1/responses/{key}")
 async def delete(request: Request, key: str):
-    recall(request.app.state.memory.responses, key, "response_id")
-    del request.app.state.memory.responses[key]
+    request.app.state.memory.responses.delete(key, "response_id")
     return {"id": key, "object": "response", "deleted": True}
+
+
+@router.get("/v1/responses/{key}/input_items")
+async def input_items(request: Request, key: str):
+    stored = request.app.state.memory.responses.get(key, "response_id")
+    count = len(stored.items) - len(stored.shown["output"])
+    return page(stored.items[:count], dict(request.query_params))
+
+
+@router.post("/v1/responses/{key}/cancel")
+async def cancel(request: Request, key: str):
+    request.app.state.memory.responses.get(key, "response_id")
+    raise invalid("Cannot cancel a response that is completed.", "response_id")
+
+
+class ConversationRequest(WithMetadata):
+    """What a request for a new conversation may say."""
+
+    items: Any = None
 
 
 @router.post("/v1/conversations")
 async def create_conversation(request: Request):
-    fields = Fields(await read_json(request))
-    items = fields.take("items")
-    metadata = read_metadata(fields)
-    fields.rest()
-    conversation = {"id": f"conv_{uuid.uuid4().hex}", "object": "conversation"}
-    conversation |= {"created_at": int(time.time()), "metadata": metadata}
-    kept = (conversation, read_input(items) if items else [])
-    store_last(request.app.state.memory.conversations, conversation["id"], kept)
-    return conversation
+    body = await read_json(request, LARGEST_JSON_WITH_PICTURES)
+    wanted = check(ConversationRequest, body)
+    shown = {"id": new_id("conv"), "object": "conversation", "created_at": int(time.time())}
+    shown |= {"metadata": wanted.checked_metadata()}
+    items = await asyncio.to_thread(read_items, wanted.items) if wanted.items else []
+    request.app.state.memory.conversations.put(shown["id"], Stored(shown, items))
+    return shown
+
+
+def conversation_of(request: Request, key: str) -> Stored:
+    return request.app.state.memory.conversations.get(key, "conversation")
 
 
 @router.get("/v1/conversations/{key}")
 async def retrieve_conversation(request: Request, key: str):
-    return recall(request.app.state.memory.conversations, key, "conversation")[0]
+    return conversation_of(request, key).shown
+
+
+@router.post("/v1/conversations/{key}")
+async def update_conversation(request: Request, key: str):
+    wanted = check(WithMetadata, await read_json(request))
+    stored = conversation_of(request, key)
+    stored.shown = stored.shown | {"metadata": wanted.checked_metadata()}
+    return stored.shown
 
 
 @router.delete("/v1/conversations/{key}")
 async def delete_conversation(request: Request, key: str):
-    recall(request.app.state.memory.conversations, key, "conversation")
-    del request.app.state.memory.conversations[key]
+    request.app.state.memory.conversations.delete(key, "conversation")
     return {"id": key, "object": "conversation.deleted", "deleted": True}
 
 
 @router.get("/v1/conversations/{key}/items")
 async def conversation_items(request: Request, key: str):
-    """The messages of a conversation, the newest first unless order=asc, page by page."""
-    items = list(recall(request.app.state.memory.conversations, key, "conversation")[1])
-    fields = Fields(dict(request.query_params), form=True)
-    if fields.choice("order", ("asc", "desc"), "desc") == "desc":
-        items.reverse()
-    limit, after = fields.whole("limit", 1, 100, 20), fields.text("after", 100, "")
-    ids = [item["id"] for item in items]
-    if after:
-        if after not in ids:
-            raise invalid(f"There is no item '{after}' in this conversation.", "after")
-        items = items[ids.index(after) + 1 :]
-    page = items[:limit]
-    ends = {"first_id": page[0]["id"] if page else "", "last_id": page[-1]["id"] if page else ""}
-    return {"object": "list", "data": page, "has_more": len(items) > limit, **ends}
+    return page(conversation_of(request, key).items, dict(request.query_params))
+
+
+@router.post("/v1/conversations/{key}/items")
+async def add_items(request: Request, key: str):
+    wanted = check(ConversationRequest, await read_json(request, LARGEST_JSON_WITH_PICTURES))
+    stored = conversation_of(request, key)
+    new = await asyncio.to_thread(read_items, wanted.items, stored.items)
+    stored.items += new
+    request.app.state.memory.conversations.put(key, stored)
+    return page(new, {"order": "asc", "limit": "100"})
+
+
+@router.get("/v1/conversations/{key}/items/{item}")
+async def retrieve_item(request: Request, key: str, item: str):
+    for found in conversation_of(request, key).items:
+        if found["id"] == item:
+            return found
+    raise ApiError(f"Item with id '{item[:80]}' not found.", "item_id", "not_found", status=404)
+
+
+@router.delete("/v1/conversations/{key}/items/{item}")
+async def delete_item(request: Request, key: str, item: str):
+    found = await retrieve_item(request, key, item)
+    stored = conversation_of(request, key)
+    stored.items.remove(found)
+    return stored.shown

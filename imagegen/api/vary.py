@@ -5,18 +5,17 @@ DALL-E 2 had a call for it. Today a variation is an edit without a mask: picture
 python -m imagegen.api.vary picture.png --n 3 --strength 0.6
 """
 
-import re
 import sys
 from pathlib import Path
 
-from imagegen.api.command import connected, keep, parser
-from imagegen.pictures import read_recipe
+from imagegen.api.command import connected, parser, save_all
+from imagegen.recipe import read_recipe, slug
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Ask for the variations and save each under a new name; the picture stays as it is."""
     options = parser("imagegen.api.vary", "Make variations of a picture, through the API.")
-    options.add_argument("picture", type=Path)
+    options.add_argument("picture", type=lambda name: Path(name).expanduser())
     options.add_argument("--prompt", help="what it shows; if it carries its recipe, that is known")
     options.add_argument("--strength", type=float, help="from 0 to 1: how new (local only)")
     given = options.parse_args(arguments)
@@ -32,14 +31,13 @@ def main(arguments: list[str] | None = None) -> None:
             size=given.size,
             extra_body={name: value for name, value in local.items() if value is not None},
         )
-        stem = "-".join(re.findall(r"[A-Za-z0-9]+", given.picture.stem))[:40] or "picture"
-        keep(response, given.out, f"{stem}-variation")
+        save_all(response, given.out, f"{slug(given.picture.stem)}-variation")
 
 
 def known_prompt(picture: Path) -> str:
     """The prompt in a picture's recipe; ValueError, in a sentence, if it carries none."""
     try:
-        return read_recipe(picture)["prompt"]
+        return read_recipe(picture).prompt
     except ValueError as error:
         raise ValueError(f"{error} Say what it shows with --prompt.") from None
 

@@ -2,7 +2,7 @@
 
 from openai import APITimeoutError, RateLimitError
 
-from imagegen.api.describe import PAINTER
+from imagegen.storybook.describe import PAINTER
 
 PREVIEWS = 3  # partial images of each picture, the most that the API sends
 

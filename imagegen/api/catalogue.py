@@ -1,8 +1,8 @@
-"""The models that the server offers, when each is shut down, and what its family accepts.
+"""The models that the server offers, when each is shut down, and which family it is of.
 
 Two are real: storybook-sd draws every picture and storybook-grammar writes every text. The ids of
 OpenAI's models are accepted as well, so that code written for its service runs here unchanged;
-owned_by says that they are emulated. Read in chapter 11.
+owned_by says that they are emulated. What a family accepts: families.py. Read in chapter 11.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CREATED = 1_795_392_000  # 2026-11-23: the real dates of other models are not ou
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model by its id; family: which parameters it takes; shutdown: its last day, if known."""
+    """A model by its id; family: which parameters it takes; shutdown: the day it ends, if known."""
 
     id: str
     family: str
@@ -42,8 +42,8 @@ MODELS = {
     model.id: model
     for model in (
         ServedModel(IMAGES, "storybook"),
-        ServedModel("gpt-image-2.6-sunburst", "gpt-image-2"),
-        ServedModel("gpt-image-2.6-flare", "gpt-image-2"),
+        ServedModel("gpt-image-2.6-sunburst", "gpt-image-2.6"),
+        ServedModel("gpt-image-2.6-flare", "gpt-image-2.6"),
         ServedModel("gpt-image-2.5-sunburst", "gpt-image-2"),
         ServedModel("gpt-image-2.5-sunburst-2026-09-08", "gpt-image-2"),
         ServedModel("gpt-image-2.5-flare", "gpt-image-2"),
@@ -51,7 +51,7 @@ MODELS = {
         ServedModel("gpt-image-2", "gpt-image-2"),
         ServedModel("gpt-image-2-2026-04-21", "gpt-image-2"),
         ServedModel("gpt-image-1.5", "gpt-image-1", LAST_GPT_IMAGE_1),
-        ServedModel("gpt-image-1-mini", "gpt-image-1", LAST_GPT_IMAGE_1),
+        ServedModel("gpt-image-1-mini", "gpt-image-1-mini", LAST_GPT_IMAGE_1),
         ServedModel("chatgpt-image-latest", "gpt-image-1", LAST_GPT_IMAGE_1),
         ServedModel("gpt-image-1", "gpt-image-1", date(2026, 10, 23)),
         ServedModel("dall-e-3", "dall-e-3", RETIRED_DALLE),

@@ -20,7 +20,7 @@ from imagegen.storybook.scene import FACTORS, VALUES, Scene, is_held_out
 
 REFUSAL = "Sorry, I only describe paintings."
 HINT = " Give me a theme in a few words, such as: a lighthouse at night."
-LONGEST = 60  # words in a theme
+LONGEST, LONGEST_TEXT = 60, 1000  # words, and characters, in a theme
 
 PAINTER = f"""\
 You describe paintings and do nothing else. The user names a theme. Answer with one paragraph of
@@ -82,8 +82,9 @@ NEAREST = {
 # A polite way to ask for a painting is no order; the rest of the theme is judged without it.
 ASKING = re.compile(
     r"^\W*(please\W+)?((can|could|would) you\W+|i(\W?d| would)? (want|like|love)( to see)?\W+)?"
-    r"(please\W+)?((paint|draw|describe|imagine|show|create|make|give)\W+)?((me|us)\W+)?"
-    r"((an?|the|some)\W+)?((oil |watercolou?r )?(painting|picture|illustration|drawing|image)"
+    r"(please\W+)?((paint|draw|describe|imagine|show|create|generate|make|give)\W+)?((me|us)\W+)?"
+    r"((an?|the|some)\W+)?"
+    r"((oil |watercolou?r )?(painting|picture|illustration|drawing|image|photo(graph)?)"
     r"\W+(of|with|showing)\W+)?",
     re.I,
 )
@@ -199,16 +200,22 @@ BRUSHWORK = [
 def describe(theme: str, seed: int = 0, earlier: Sequence[str] = ()) -> str:
     """One paragraph that describes a painting of the theme, or a text that begins with REFUSAL.
 
-    earlier: what was said before, oldest first; "more blue" then changes the last painting. The
+    earlier: the messages before, oldest first; "more blue" then changes the last painting. The
     first sentence holds only words of `vocabulary()`. The same arguments give the same text.
     """
     if is_off_topic(theme):
         return REFUSAL + HINT
-    said = [*(text for text in earlier if not is_off_topic(text)), theme]
-    scene, missing = compose(said, seed)
+    messages = [*(text for text in earlier if not is_off_topic(text)), theme]
+    scene, missing = compose(messages, seed)
     rng = random.Random(f"{seed} {scene}")
     first = caption(scene, rng)
     return " ".join([first[0].upper() + first[1:] + ".", *missing, *_manner(scene, rng)])
+
+
+def cut(text: str, tokens: int) -> str:
+    """The beginning of a text that has at most so many words and punctuation marks."""
+    ends = [mark.end() for mark in re.finditer(r"[^\W_]+|[^\w\s]", text)]
+    return text if len(ends) <= tokens else text[: ends[tokens - 1]]
 
 
 def is_off_topic(theme: str) -> bool:
@@ -216,18 +223,39 @@ def is_off_topic(theme: str) -> bool:
 
     It is easily fooled both ways, as every list is.
     """
+    theme = _tidy(theme)
+    if len(theme) > LONGEST_TEXT or len(words(theme)) > LONGEST:
+        return True
     bare = ASKING.sub("", theme, count=1).strip()
-    if bare != theme.strip():
+    if bare != theme:
         bare = bare.rstrip("?")
-    too_long = len(words(theme)) > LONGEST
-    return (
-        too_long or "?" in bare or not re.search(r"[^\W\d_]", bare) or bool(OFF_TOPIC.search(bare))
-    )
+    return "?" in bare or not re.search(r"[^\W\d_]", bare) or bool(OFF_TOPIC.search(bare))
 
 
-def compose(said: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
-    """The scene for the last text of a conversation, and a sentence on what it cannot show."""
-    *earlier, theme = said
+def _tidy(text: str) -> str:
+    """The text with each run of spaces or signs cut short.
+
+    The patterns above take quadratic time in the length of such runs, this takes linear time.
+    """
+    text = re.sub(r"\s+", lambda run: "\n" if "\n" in run[0] else " ", text.strip())
+    return re.sub(r"\W{5,}", lambda run: run[0][:4], text)
+
+
+def compose(messages: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
+    """The scene for the last message of a conversation, and a sentence on what it cannot show.
+
+    All but the first message since the last new theme change the scene of the one before.
+    """
+    messages = [_tidy(message) for message in messages]
+    begin = max(i for i, message in enumerate(messages) if not i or not CHANGE.search(message))
+    scene, missing = None, []
+    for message in messages[begin:]:
+        scene, missing = _compose_one(message, seed, scene)
+    return scene, missing
+
+
+def _compose_one(theme: str, seed: int, before: Scene | None) -> tuple[Scene, list[str]]:
+    """The scene for one message; before: the scene that it changes, if any."""
     wanted = WITHOUT.sub(" ", theme)
     nearest = {word: _nearest(word) for word in _strange(wanted)}
     named = read(wanted)
@@ -236,8 +264,8 @@ def compose(said: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
     unwanted = read(" ".join(WITHOUT.findall(theme)))
     wishes = {f: "clear" if f == "weather" else "none" for f in unwanted} | named
     rng = random.Random(f"{seed} {theme}")
-    if earlier and CHANGE.search(theme):
-        wishes = vars(compose(earlier, seed)[0]) | wishes
+    if before:
+        wishes = vars(before) | wishes
     else:
         home = HOME.get(wishes.get("subject"))
         if home and rng.random() < 0.8:
@@ -247,26 +275,31 @@ def compose(said: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
         if rng.random() < 0.6:
             wishes.setdefault("weather", "clear")
         wishes.setdefault("detail", "none")
-    scenes, refused = _scenes(), []
+    scenes, places = _scenes()
+    numbers, refused = set(range(len(scenes))), []
     for factor, value in sorted(wishes.items(), key=lambda wish: ORDER.index(wish[0])):
-        fitting = [scene for scene in scenes if getattr(scene, factor) == value]
+        fitting = numbers & places[factor, value]
         if not fitting and named.get(factor) == value:
             refused.append(value)
-        scenes = fitting or scenes
-    scenes = [scene for scene in scenes if not is_held_out(scene)] or scenes
-    return rng.choice(scenes), _missing(nearest, refused, bool(named))
+        numbers = fitting or numbers
+    fitting = [scenes[number] for number in sorted(numbers)]
+    fitting = [scene for scene in fitting if not is_held_out(scene)] or fitting
+    return rng.choice(fitting), _missing(nearest, refused, bool(named))
 
 
 @cache
-def _scenes() -> list[Scene]:
-    """Every scene that can be."""
-    scenes = []
+def _scenes() -> tuple[list[Scene], dict[tuple[str, str], set[int]]]:
+    """Every scene that can be, and the numbers of those that have a value of a factor."""
+    scenes, places = [], {(factor, value): set() for factor in FACTORS for value in VALUES[factor]}
     for values in product(*(VALUES[factor] for factor in FACTORS)):
         try:
-            scenes.append(Scene(*values))
+            scene = Scene(*values)
         except ValueError:
             continue  # a pair that makes no picture
-    return scenes
+        for factor in FACTORS:
+            places[factor, getattr(scene, factor)].add(len(scenes))
+        scenes.append(scene)
+    return scenes, places
 
 
 def _strange(theme: str) -> list[str]:
