@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOP_LEVEL = {
     "README.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
     "LICENSE",
     "LICENSE-CONTENT",
     "requirements.txt",
