@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 QUIZ = 01_first_image
+QUICK = $(addprefix tests/test_, house.py notebooks.py quiz.py recipe.py schedule.py storybook.py)
 # In a container one is often root, which Jupyter wants to hear said.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -15,6 +16,9 @@ test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env tests chapters solutions
+
+check: .venv/installed      ## what to run before a commit: style, rules and quick tests
+	$(BIN)/ruff check . && OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" $(QUICK)
 
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m classroom.publish chapters/*.ipynb
@@ -37,4 +41,4 @@ models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
-.PHONY: lab studio test chapters quizzes grade models stamp
+.PHONY: lab studio test check chapters quizzes grade models stamp
