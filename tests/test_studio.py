@@ -18,9 +18,9 @@ from PIL import Image
 from test_describe import OFF_TOPIC
 
 from imagegen.api import start
-from imagegen.storybook.describe import REFUSAL
 from imagegen.pictures import read_recipe, save
 from imagegen.storybook import unknown_words
+from imagegen.storybook.describe import REFUSAL
 from imagegen.studio import Studio
 from imagegen.studio.__main__ import main
 from imagegen.studio.talk import ask_picture

@@ -74,7 +74,9 @@ async def complete(request: Request):
     about = {"id": new_id("chatcmpl"), "created": int(time.time()), "model": model.id}
     if wanted.stream:
         counts = tokens if wanted.stream_options.get("include_usage") else None
-        return StreamingResponse(chunks(about, text, reason, counts), media_type="text/event-stream")
+        return StreamingResponse(
+            chunks(about, text, reason, counts), media_type="text/event-stream"
+        )
     said = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     choice = {"index": 0, "message": said, "finish_reason": reason, "logprobs": None}
     return {"object": "chat.completion", **about, "choices": [choice], "usage": tokens}

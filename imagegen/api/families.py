@@ -270,9 +270,7 @@ def read_picture_request(
     if name is None and call == "variations":
         name = "dall-e-2"  # which alone ever made them
     if name is None:
-        raise invalid(
-            "Missing required parameter: 'model'.", "model", "missing_required_parameter"
-        )
+        raise invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
     if not isinstance(name, str):
         raise wrong_type("model", "a string", name)
     model = find(name, today, emulate_retired)

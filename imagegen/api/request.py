@@ -92,9 +92,7 @@ def _in_our_words(error: ErrorDetails) -> ApiError:
     if "message" in context:
         return invalid(context["message"], name, kind)
     if kind == "missing":
-        return invalid(
-            f"Missing required parameter: '{name}'.", name, "missing_required_parameter"
-        )
+        return invalid(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
     if kind == "extra_forbidden":
         return invalid(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
     if kind == "string_too_long":

@@ -27,7 +27,6 @@ from imagegen.api.conversation import (
     page,
     pictures_of,
     read_items,
-    text_of,
     themes_of,
 )
 from imagegen.api.errors import ApiError, invalid

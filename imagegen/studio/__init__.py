@@ -23,8 +23,8 @@ from PIL import Image
 from traitlets import TraitError
 
 from imagegen.api import start
-from imagegen.storybook.describe import REFUSAL
 from imagegen.pictures import read_recipe, save
+from imagegen.storybook.describe import REFUSAL
 from imagegen.studio.talk import PREVIEWS, ask_picture, ask_text, is_ours, sentence, spoken
 from imagegen.studio.view import View, uploaded
 
