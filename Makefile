@@ -17,16 +17,16 @@ test: .venv/installed       ## prove that all of it works
 	  --nbval-lax --nbval-current-env tests chapters solutions
 
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
-	OMP_NUM_THREADS=1 $(BIN)/python -m imagegen.publish chapters/*.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python -m classroom.publish chapters/*.ipynb
 
 quizzes: .venv/installed    ## build the quizzes from the item bank and the solutions
-	$(BIN)/python -m imagegen.quizbank
+	$(BIN)/python -m classroom.quizbank
 
 grade: .venv/installed      ## grade what lies in submitted/ and write feedback and grades.csv
 	$(BIN)/nbgrader autograde $(QUIZ); $(BIN)/nbgrader generate_feedback $(QUIZ) && $(BIN)/nbgrader export
 
 stamp: .venv/installed      ## write the repository's address into badges, first cells and README
-	$(BIN)/python -m imagegen.publish && $(BIN)/python -m imagegen.quizbank
+	$(BIN)/python -m classroom.publish && $(BIN)/python -m classroom.quizbank
 
 models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/python -m imagegen.training

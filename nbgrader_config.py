@@ -7,7 +7,7 @@ from pathlib import Path
 from nbgrader.converters import Autograde, GenerateAssignment
 from nbgrader.preprocessors import ClearSolutions, DeduplicateIds
 
-from imagegen.grading import ClearAnswers, RestoreReleased
+from classroom.nbgrader_steps import ClearAnswers, RestoreReleased
 
 c = get_config()  # noqa: F821
 

@@ -27,21 +27,21 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def check_device(device: str | torch.device, said: str | None = None) -> str:
+def check_device(device: str | torch.device, named: str | None = None) -> str:
     """The device's name as PyTorch writes it; ValueError with one sentence if it is not there.
 
-    said: how the reader asked for the device, for that sentence.
+    named: how the reader named the device, for the sentence.
     """
     name = str(device).lower()
-    said = said or f"device={name!r}"
+    named = named or f"device={name!r}"
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise ValueError(f"{said} is no device of this course: use cpu, cuda, cuda:1 or mps.")
+        raise ValueError(f"{named} is no device of this course: use cpu, cuda, cuda:1 or mps.")
     if name == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"{said} asks for an Apple GPU, but PyTorch finds none here: use cpu.")
+        raise ValueError(f"{named} needs an Apple GPU, but PyTorch finds none here: use cpu.")
     number = int(name.partition(":")[2] or 0)
     if name.startswith("cuda") and number >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ValueError(f"{said} is not there: PyTorch finds {count} CUDA GPUs here.")
+        raise ValueError(f"{named} is not there: PyTorch finds {count} CUDA GPUs here.")
     return name
 
 

@@ -38,8 +38,8 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
         x = eps if strength == 1 else x
     for i, t in enumerate(times):
         both = pipe.scheduler.scale_model_input(torch.cat([x, x]), t)
-        without, told = pipe.unet(both, t, words).sample.chunk(2)
-        answer = guided(without, told, w)
+        v_uncond, v_cond = pipe.unet(both, t, words).sample.chunk(2)
+        answer = guided(v_uncond, v_cond, w)
         x = pipe.scheduler.step(answer, t, x).prev_sample
         if mask is not None:
             s = times[i + 1 : i + 2]

@@ -63,8 +63,8 @@ def load_pipeline(
     name: a name in MODELS, the path of a diffusers folder, or any "owner/name" on the hub.
     device: best_device() unless given. dtype: best_dtype(device) unless given; the small model is
     always fast enough in float32, which draws the same picture everywhere.
-    A model from the hub that cannot be had is told of in one printed sentence and replaced by the
-    small one. Raises ValueError for a name, folder or device that does not exist.
+    If a model from the hub cannot be had, one printed sentence says why, and the small one is
+    loaded in its place. Raises ValueError for a name, folder or device that does not exist.
     """
     name = str(name)
     device = check_device(device) if device else best_device()
@@ -84,7 +84,7 @@ def load_pipeline(
         print(f"{hub_id}: licence {model.licence}, {model.memory:g} GB of memory.{slow}")
     try:
         return _load(_reachable(hub_id), device, dtype or best_dtype(device), hub_id)
-    # Whatever goes wrong on the way to somebody else's server, the chapter goes on.
+    # Whatever goes wrong with a download, the chapter goes on with the small model.
     except Exception as error:
         fallback = model.fallback if model else SMALL
         print(f"{hub_id} cannot be used: {_reason(error)}. {fallback} draws instead.")
@@ -109,7 +109,7 @@ def settings(pipe: diffusers.DiffusionPipeline) -> dict:
 
 
 def check_prompt(prompt: str | list[str] | None, name: str = SMALL) -> list[str]:
-    """The words of a prompt that a model never learned, told in one printed sentence if any.
+    """The words of a prompt that a model never learned; one printed sentence names them.
 
     Only the small model has a vocabulary short enough to tell; for others the list is empty.
     """
@@ -166,7 +166,7 @@ def _folder(name: str) -> Path | None:
 def _reachable(hub_id: str) -> str:
     """The id itself if the hub answers, else the folder of an earlier download.
 
-    The hub is asked once, for five seconds at most: a download would ask and wait many times.
+    One request, of five seconds at most: a download would repeat it and wait many times.
     """
     try:
         utils.get_session().head(constants.ENDPOINT, timeout=5)

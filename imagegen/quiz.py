@@ -1,8 +1,8 @@
 """Questions that answer back: ask() in a chapter, checker() in a quiz, tally() in an exercise.
 
-The questions are written in solutions/items and built into quiz_items.json. That file opens the
-reply to an option only to who chose it: nobody sees the key at a glance, though it hides nothing
-from who looks for it. Grades do not depend on it. Built in chapter 1.
+The questions are written in solutions/items and built into quiz_items.json. Its replies are
+encoded, so that no reader sees the answers by accident. A reader who decodes them learns the
+answers, and no grade depends on this file. Built in chapter 1.
 """
 
 import hashlib
@@ -10,7 +10,8 @@ import html
 import json
 import re
 import textwrap
-from base64 import b64decode, b64encode
+import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,8 @@ def ask(item: str, answer: str | None = None) -> None:
     """Ask one question of the course and reply to the letter that is chosen.
 
     item: the id of a question, such as "reverse_process"; ValueError lists them for any other.
-    answer: a letter, to be replied to at once. Without one the question is shown with buttons
-    where widgets work, and as text everywhere.
+    answer: a letter; the reply is printed at once. Without a letter the question is shown as text,
+    with buttons where widgets work.
     """
     questions = _items()
     if item not in questions:
@@ -51,7 +52,7 @@ def ask(item: str, answer: str | None = None) -> None:
 def checker(chapter: str) -> Callable[[str, object], None]:
     """The check() of one chapter's quiz: check("q1", q1) prints whether q1 is right, and why.
 
-    check() never raises: whatever it is given, it says in one sentence what to do.
+    check() never raises an error: for any other answer it prints one sentence on what to do.
     """
     items = {q["name"]: (id, q) for id, q in _items().items() if q["chapter"] == chapter}
     if not items:
@@ -75,7 +76,7 @@ def tally(*checks: Callable[[], None]) -> int:
     Each check is a function that asserts one thing; its name says what, its message says what
     went wrong. One point each: nbgrader takes the number that a test cell ends with.
     """
-    passed, said = 0, set()
+    passed, messages = 0, set()
     for check in checks:
         title = check.__name__.replace("_", " ")
         try:
@@ -83,8 +84,8 @@ def tally(*checks: Callable[[], None]) -> int:
         except Exception as error:
             wrong = isinstance(error, AssertionError)
             message = str(error) if wrong else f"{type(error).__name__}: {error}"
-            message = "the same as above" if message in said else message
-            said.add(message)
+            message = "the same as above" if message in messages else message
+            messages.add(message)
             print(_wrap(f"no   {title}: {message}", indent="     "))
         else:
             passed += 1
@@ -93,16 +94,17 @@ def tally(*checks: Callable[[], None]) -> int:
     return passed
 
 
-def normal(answer: object) -> str:
-    """An answer as the key has it: "B" for "b", " B " or "B." (the grading uses it too)."""
+def letter_of(answer: object) -> str:
+    """The letter in an answer as the key has it: "B" for "b", " B ", "B." or "(b)"; "" for others.
+
+    The hidden tests of a quiz use it too.
+    """
     return answer.strip(" .()").upper() if isinstance(answer, str) else ""
 
 
-def seal(text: str, item: str, letter: str) -> tuple[str, str]:
-    """The name and the content under which quiz_items.json keeps the reply to an option."""
-    data = text.encode()
-    mixed = bytes(a ^ b for a, b in zip(data, _stream(item, letter, len(data)), strict=True))
-    return _name(item, letter), b64encode(mixed).decode()
+def seal(text: str, item: str, letter: str) -> tuple[str, bytes]:
+    """The name and the compressed bytes under which quiz_items.json has the reply to an option."""
+    return _name(item, letter), zlib.compress(text.encode(), 9)
 
 
 @cache
@@ -116,26 +118,21 @@ def _options(question: dict) -> list[tuple[str, str]]:
 
 def _unseal(item: str, letter: str, question: dict) -> dict:
     data = b64decode(question["replies"][_name(item, letter)])
-    stream = _stream(item, letter, len(data))
-    return json.loads(bytes(a ^ b for a, b in zip(data, stream, strict=True)))
+    return json.loads(zlib.decompressobj().decompress(data))  # and ignore the padding
 
 
 def _name(item: str, letter: str) -> str:
     return hashlib.sha256(f"name of {item} {letter}".encode()).hexdigest()[:12]
 
 
-def _stream(item: str, letter: str, length: int) -> bytes:
-    return hashlib.shake_256(f"content of {item} {letter}".encode()).digest(length)
-
-
 def _reply(start: str, item: str, answer: object, question: dict, example: str) -> str:
-    """What to say to an answer, as text; start is what the text begins with."""
+    """The text that replies to an answer; it begins with `start`."""
     letters = [a for a, _ in _options(question)]
     if answer is ... or answer is None or answer == "":
         return f"{start}not answered yet. Choose one of {', '.join(letters)}, for example {example}"
     if not isinstance(answer, str):
         return f"{start}the answer is a letter in quotes, for example {example}"
-    letter = normal(answer)
+    letter = letter_of(answer)
     if letter not in letters:
         return f"{start}answer with one of {', '.join(letters)}, not {answer!r}."
     reply = _unseal(item, letter, question)

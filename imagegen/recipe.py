@@ -113,6 +113,9 @@ class Recipe:
     height: int = _setting(int, 128, least=8, most=4096, multiple=8, argument="height")
     scheduler: str = _setting(str, "DPM-Solver++", text="Sampler")
     model: str = _setting(str, "storybook-sd", text="Model")
+    guidance_rescale: float = _setting(
+        float, 0.0, least=0, most=1, text="CFG Rescale", argument="guidance_rescale"
+    )
     strength: float | None = _setting(
         float, None, least=0, most=1, text="Denoising strength", argument="strength"
     )

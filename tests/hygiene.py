@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from imagegen.publish import badge, bootstrap
+from classroom.publish import badge, bootstrap
 
 RAW_HTML = r"</?(a|b|br|center|code|details|div|em|figure|font|h\d|hr|i|iframe|img|kbd|li|ol|p|pre"
 RAW_HTML += r"|script|span|strong|style|sub|summary|sup|table|td|th|tr|u|ul|video)\b[^>]*>|<!--"

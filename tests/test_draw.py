@@ -213,3 +213,17 @@ def test_a_recipe_without_its_own_file_still_says_what_it_is(pipe, tmp_path):
         == recipe
         == Recipe(PROMPT, seed=3)
     )
+
+
+def test_guidance_rescale_is_drawn_and_kept(pipe, picture, tmp_path):
+    """A setting is one field of Recipe: the pipeline gets it, and the file gives it back."""
+    recipe = recipe_of(pipe, PROMPT, seed=3, steps=4, guidance=9, guidance_rescale=0.7)
+    theirs = pipe(
+        PROMPT, generator=torch.Generator().manual_seed(3), num_inference_steps=4,
+        guidance_scale=9.0, guidance_rescale=0.7, width=128, height=128,
+    ).images[0]  # fmt: skip
+    image = draw(pipe, recipe)
+    assert gap(image, theirs) == 0 and gap(image, draw(pipe, replace(recipe, guidance_rescale=0)))
+    assert gap(redraw_file(pipe, save(image, recipe, tmp_path)), image) == 0
+    with pytest.raises(ValueError, match="Img2ImgPipeline takes no guidance_rescale"):
+        draw(pipe, replace(recipe, strength=0.5), sources=[picture])

@@ -23,8 +23,8 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 
-from imagegen.grading import restore
-from imagegen.quizbank import ROOT
+from classroom.nbgrader_steps import restore
+from classroom.quizbank import ROOT
 
 CHAPTER = "01_first_image"
 GUIDE = (ROOT / "solutions" / "README.md").read_text("utf-8")
@@ -149,6 +149,9 @@ class Course:
         shutil.copy(ROOT / "nbgrader_config.py", root)
         package = root / "imagegen"  # so that building writes here, and not into the repository
         shutil.copytree(ROOT / "imagegen", package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "classroom", root / "classroom", ignore=shutil.ignore_patterns("__pycache__")
+        )
         (root / "assets").symlink_to(ROOT / "assets")
 
     def run(self, command, **kwargs):

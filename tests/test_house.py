@@ -10,12 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 
 import imagegen
-from imagegen import publish
+from classroom import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOP_LEVEL = {
     "README.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
     "LICENSE",
     "LICENSE-CONTENT",
     "requirements.txt",
@@ -27,6 +29,7 @@ TOP_LEVEL = {
     "quizzes",
     "assets",
     "imagegen",
+    "classroom",
     "tests",
 }
 
@@ -136,7 +139,7 @@ def test_the_environment_is_consistent():
     "command",
     [
         "check .",
-        "format --check imagegen tests nbgrader_config.py",
+        "format --check imagegen classroom tests nbgrader_config.py",
         "format --check --line-length 80 chapters solutions",
     ],
 )
@@ -155,19 +158,23 @@ def test_the_modules_import_only_downward():
         .as_posix()
         .replace("/", ".")
         .removesuffix(".__init__"): (path.read_text(encoding="utf-8"))
-        for path in ROOT.glob("imagegen/**/*.py")
+        for package in ("imagegen", "classroom")
+        for path in ROOT.glob(f"{package}/**/*.py")
     }
     needs = {}
     for name, text in modules.items():
-        found = set(re.findall(r"^\s*(?:from|import) (imagegen[\w.]*)", text, re.M))
+        found = set(re.findall(r"^\s*(?:from|import) ((?:imagegen|classroom)[\w.]*)", text, re.M))
         for package, names in re.findall(
-            r"^\s*from (imagegen[\w.]*) import \(?([\w, \n]+)", text, re.M
+            r"^\s*from ((?:imagegen|classroom)[\w.]*) import \(?([\w, \n]+)", text, re.M
         ):
             found |= {f"{package}.{word}" for word in re.findall(r"\w+", names)}
         needs[name] = {
             need for need in found if need in modules and not name.startswith(need + ".")
         }
         needs[name].discard("imagegen")
+        assert name.startswith("classroom") or not any(
+            n.startswith("classroom") for n in needs[name]
+        )
     while ready := {name for name, below in needs.items() if not below & needs.keys()}:
         needs = {name: below for name, below in needs.items() if name not in ready}
     assert needs == {}, "these modules import each other in a circle"

@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from imagegen import publish
+from classroom import publish
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = publish.stamped_files()[1:]

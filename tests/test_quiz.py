@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from imagegen import publish, quizbank
-from imagegen.quiz import ITEMS, LETTERS, _unseal, ask, checker, normal, tally
+from classroom import publish, quizbank
+from imagegen.quiz import ITEMS, LETTERS, _unseal, ask, checker, letter_of, tally
 
 BANKS, MISCONCEPTIONS = quizbank.load(quizbank.ROOT / "solutions" / "items")
 BANK = BANKS["01_first_image"]
@@ -150,14 +150,14 @@ def test_an_unknown_question_is_answered_with_the_known_ones(capsys):
 
 @pytest.mark.parametrize("answer", ["B", "b", " b ", "B.", "(b)", "b)"])
 def test_the_grading_reads_letters_as_the_check_does(answer, capsys):
-    assert normal(answer) == "B"
+    assert letter_of(answer) == "B"
     checker("01_first_image")("q1", answer)
     assert capsys.readouterr().out.startswith("q1: B is right.")
 
 
 @pytest.mark.parametrize("answer", [..., None, 2, ["B"], "AB", ""])
 def test_the_grading_takes_nothing_else_for_a_letter(answer):
-    assert normal(answer) not in [*LETTERS]
+    assert letter_of(answer) not in [*LETTERS]
 
 
 def test_ask_outside_a_notebook_prints_question_options_and_how_to_answer(capsys):

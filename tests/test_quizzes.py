@@ -13,7 +13,7 @@ import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 
-from imagegen import quizbank
+from classroom import quizbank
 
 ROOT = quizbank.ROOT
 CHAPTERS = sorted(path.stem for path in (ROOT / "solutions" / "items").glob("[0-9]*.yaml"))

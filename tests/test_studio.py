@@ -15,16 +15,19 @@ import nbformat
 import pytest
 from openai import OpenAI
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from test_describe import OFF_TOPIC
 
 from imagegen.api import start
-from imagegen.pictures import read_recipe, save
+from imagegen.draw import redraw_file
+from imagegen.models import load_pipeline
+from imagegen.recipe import LAST_SEED, Recipe, read_recipe, save
 from imagegen.storybook import unknown_words
 from imagegen.storybook.describe import REFUSAL
 from imagegen.studio import Studio
 from imagegen.studio.__main__ import main
-from imagegen.studio.talk import ask_picture
-from imagegen.studio.view import LAST_SEED, MOST, QUALITIES, SIZES, THEMES, problem, uploaded
+from imagegen.studio.client import request_picture
+from imagegen.studio.view import MOST, QUALITIES, SIZES, THEMES, Form, uploaded
 
 PROMPT = "A red castle in a meadow at sunset."
 
@@ -143,27 +146,24 @@ def test_a_picture_comes_with_previews_a_loader_and_its_settings(studio, server)
     shown, bars, loader = watch(view.picture), watch(view.bar), watch(view.loader.layout, "display")
     assert drawn(studio) == ""
     assert len(shown) == 4 and loader == [None, "none"]
-    assert [look(png).size for png in shown] == [(1024, 1024)] * 4
+    assert [look(png).size for png in shown] == [(128, 128)] * 4
     assert bars == [0.25, 0.5, 0.75]
-    ((png, settings),) = studio.pictures
+    ((png, recipe),) = studio.pictures
     assert png == shown[-1] == view.picture.value
-    assert settings == {
-        "prompt": PROMPT, "size": "1024x1024", "steps": 8, "seed": 3, "guidance": 5,
-    }  # fmt: skip
-    assert "Seed 3, 8 steps, guidance 5" in view.caption.value
+    assert recipe == Recipe("A red castle in a meadow at sunset", steps=8, seed=3)
+    assert "Seed 3, 8 steps, guidance 5, drawn at 128 x 128 pixels" in view.caption.value
     assert visible(view.result) and not visible(view.empty)
-    extra = {"seed": 3, "steps": 8, "guidance": 5}
     client = OpenAI(base_url=server.url, api_key="not-needed")
-    asked = {"model": "storybook-sd", "prompt": PROMPT, "size": "1024x1024"}
-    same = client.images.generate(**asked, extra_body=extra).data[0]
-    assert base64.b64decode(same.b64_json) == png
+    given = {"model": "storybook-sd", "prompt": PROMPT, "size": "128x128"}
+    same = client.images.generate(**given, extra_body={"seed": 3, "steps": 8, "guidance": 5})
+    assert base64.b64decode(same.data[0].b64_json) == png
 
 
 def test_a_random_seed_is_kept(studio):
     studio.view.form.seed.value = ""
     drawn(studio)
     drawn(studio)
-    seeds = [settings["seed"] for _, settings in studio.pictures]
+    seeds = [recipe.seed for _, recipe in studio.pictures]
     assert len(set(seeds)) == 2 and all(0 <= seed <= LAST_SEED for seed in seeds)
 
 
@@ -171,7 +171,7 @@ def test_several_pictures_have_seeds_in_a_row_and_hang_newest_first(studio):
     studio.view.form.count.value = 2
     bars = watch(studio.view.bar)
     drawn(studio)
-    assert [settings["seed"] for _, settings in studio.pictures] == [3, 4]
+    assert [recipe.seed for _, recipe in studio.pictures] == [3, 4]
     assert bars == sorted(bars) and max(bars) < 1
     hung = [frame.children[0].value for frame in studio.view.gallery.children]
     assert hung == [png for png, _ in reversed(studio.pictures)]
@@ -196,7 +196,7 @@ def test_cancel_is_at_once_keeps_the_picture_and_frees_the_page(studio):
     assert studio.view.picture.value == before
     quick(studio)
     assert drawn(studio) == ""
-    assert [settings["steps"] for _, settings in studio.pictures] == [8, 8]
+    assert [recipe.steps for _, recipe in studio.pictures] == [8, 8]
 
 
 def test_a_picture_of_the_gallery_comes_back_with_its_settings(studio):
@@ -204,12 +204,12 @@ def test_a_picture_of_the_gallery_comes_back_with_its_settings(studio):
     studio.view.form.seed.value, studio.view.form.size.value = "7", SIZES["Wide"]
     studio.view.text.value = "A cat."
     drawn(studio)
-    assert look(studio.view.picture.value).size == (1536, 1024)
+    assert look(studio.view.picture.value).size == (192, 128)
     oldest = studio.view.gallery.children[-1].children[1]
     oldest.click()
     assert studio.view.picture.value == studio.pictures[0][0]
     studio.view.reuse.click()
-    assert studio.view.text.value == PROMPT
+    assert studio.view.text.value == studio.pictures[0][1].prompt
     assert (studio.view.form.seed.value, studio.view.form.size.value) == ("3", SIZES["Square"])
     drawn(studio)
     assert studio.pictures[2] == studio.pictures[0]
@@ -219,14 +219,25 @@ def test_a_saved_picture_carries_settings_that_can_be_loaded(studio, server):
     drawn(studio)
     studio.view.save.click()
     path = re.search(r"Saved as (.*\.png)\.", said(studio))[1]
-    assert read_recipe(path).items() >= studio.pictures[0][1].items()
+    png, recipe = studio.pictures[0]
+    assert Path(path).read_bytes() == png and read_recipe(path) == recipe
+    again = redraw_file(load_pipeline(device="cpu"), path)
+    assert again.tobytes() == look(png).convert("RGB").tobytes()
     other = Studio(server.url, "not-needed")
-    upload(other, "mine.png", Path(path).read_bytes())
-    assert "settings are in place" in said(other)
-    assert (
-        other.view.text.value == PROMPT
-        and other.view.form.settings() == studio.view.form.settings()
-    )
+    for _ in range(2):  # the same file twice
+        other.view.form.seed.value = ""
+        upload(other, "mine.png", Path(path).read_bytes())
+        assert "settings are in place" in said(other)
+        assert other.view.form.recipe(recipe.prompt, "storybook-sd") == (recipe, 1)
+        assert not other.view.upload.value
+
+
+def test_a_picture_that_cannot_be_saved_is_said(studio, tmp_path):
+    drawn(studio)
+    (tmp_path / "taken").write_text("mine")
+    studio.folder = tmp_path / "taken"
+    studio.view.save.click()
+    assert "cannot be saved" in said(studio) and "is a file" in said(studio)
 
 
 def upload(studio, name, content):
@@ -236,41 +247,34 @@ def upload(studio, name, content):
 
 
 def test_a_recipe_of_the_course_fills_the_form(studio, tmp_path):
-    recipe = {
-        "prompt": "a cat",
-        "seed": 9,
-        "steps": 15,
-        "guidance": 2.5,
-        "width": 128,
-        "height": 192,
-    }
+    recipe = Recipe("a cat", seed=9, steps=15, guidance=2.5, guidance_rescale=0.5, height=192)
     path = save(Image.new("RGB", (128, 192)), recipe, tmp_path)
     upload(studio, "cat.png", path.read_bytes())
     assert studio.view.text.value == "a cat"
-    assert studio.view.form.settings() == {
-        "size": SIZES["Tall"], "steps": 15, "seed": 9, "guidance": 2.5,
-    }  # fmt: skip
+    assert studio.view.form.recipe("a cat", "storybook-sd") == (recipe, 1)
     assert studio.view.form.steps.label == "15 steps"
 
 
 @pytest.mark.parametrize(
-    ("recipe", "sentence"),
+    ("text", "sentence"),
     [
         (None, "x.png is no picture, or a damaged one."),
-        ({}, "x.png carries no recipe"),
-        ({"prompt": "a cat", "guidance": "much"}, "x.png has settings that do not fit in here."),
+        ("", "x.png carries no recipe"),
+        ("a cat\nSteps: 20, Seed: 3, CFG scale: much", "guidance must be a number"),
+        ('{"sui_image_params": {"prompt": "a boat"}}', "x.png carries the recipe of another"),
     ],
 )
-def test_what_cannot_be_loaded_is_said(studio, tmp_path, recipe, sentence):
-    data = b"no picture"
-    if recipe == {}:
-        file = io.BytesIO()
-        Image.new("RGB", (8, 8)).save(file, "png")
+def test_what_cannot_be_loaded_is_said_and_nothing_is_changed(studio, text, sentence):
+    before = studio.view.form.recipe("a cat", "storybook-sd"), studio.view.text.value
+    data, file = b"no picture", io.BytesIO()
+    if text is not None:
+        chunks = PngInfo()
+        chunks.add_text("parameters", text)
+        Image.new("RGB", (8, 8)).save(file, "png", pnginfo=chunks)
         data = file.getvalue()
-    elif recipe:
-        data = save(Image.new("RGB", (8, 8)), recipe, tmp_path).read_bytes()
-    upload(studio, "../x.png", data)
+    upload(studio, "x.png", data)
     assert said(studio).startswith(sentence)
+    assert before == (studio.view.form.recipe("a cat", "storybook-sd"), studio.view.text.value)
 
 
 def test_the_upload_of_ipywidgets_7_is_read_too():
@@ -278,19 +282,27 @@ def test_the_upload_of_ipywidgets_7_is_read_too():
     assert uploaded(seven) == ("a.png", b"1")
 
 
+LAST = LAST_SEED - MOST  # the last of several pictures still has a seed of 32 bits
+
+
 @pytest.mark.parametrize(
     ("seed", "guidance", "count", "wrong"),
     [
-        ("", 5, 1, None), (" 12 ", 1, 1, None), (str(LAST_SEED), 20, MOST, None),
+        ("", 5, 1, None), (" 12 ", 1, 1, None), (str(LAST), 20, MOST, None),
         ("-1", 5, 1, "seed"), ("1.5", 5, 1, "seed"), ("x", 5, 1, "seed"), ("²", 5, 1, "seed"),
-        (str(LAST_SEED + 1), 5, 1, "seed"), ("", 0.9, 1, "guidance"), ("", 20.5, 1, "guidance"),
+        (str(LAST + 1), 5, 1, "seed"), ("", -0.5, 1, "guidance"), ("", 30.5, 1, "guidance"),
         ("", float("nan"), 1, "guidance"), ("", 5, 0, "pictures"), ("", 5, MOST + 1, "pictures"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_said_in_one_sentence(seed, guidance, count, wrong):
-    sentence = problem(seed, guidance, count)
-    assert (sentence is None) == (wrong is None)
-    assert wrong is None or wrong in sentence and sentence.count(". ") == 0
+    form = Form(ours=True)
+    form.seed.value, form.guidance.value, form.count.value = seed, guidance, count
+    if wrong is None:
+        assert form.recipe("a cat", "storybook-sd")[1] == count
+        return
+    with pytest.raises(ValueError, match=wrong) as error:
+        form.recipe("a cat", "storybook-sd")
+    assert str(error.value).count(". ") == 0
 
 
 def test_a_wrong_form_asks_nothing_of_the_server(studio):
@@ -325,20 +337,21 @@ def test_a_missing_model_is_said_in_the_words_of_the_server(server):
 
 def test_the_real_services_models_get_none_of_our_own_parameters(server):
     studio = Studio(server.url, "not-needed", "gpt-image-2", "gpt-6-luna")
-    asked = []
-    recorder = SimpleNamespace(images=SimpleNamespace(generate=lambda **given: asked.append(given)))
-    ask_picture(recorder, "gpt-image-2", {"prompt": PROMPT} | studio.view.form.settings())
-    assert "extra_body" not in asked[0] and asked[0]["quality"] == "medium"
+    requests = []
+    generate = lambda **given: requests.append(given)  # noqa: E731
+    recorder = SimpleNamespace(images=SimpleNamespace(generate=generate))
+    request_picture(recorder, Recipe(PROMPT, model="gpt-image-2", height=192))
+    assert "extra_body" not in requests[0] and requests[0]["quality"] == "medium"
+    assert requests[0]["size"] == "1024x1536"
     assert "cat" in described(studio, "a cat")
     studio.view.form.steps.value = 8
     assert drawn(studio) == "" and len(studio.pictures) == 1
 
 
 def test_every_quality_is_one_that_the_api_names():
-    given = SimpleNamespace(images=SimpleNamespace(generate=lambda **asked: asked["quality"]))
-    base = {"prompt": "", "size": "", "seed": 0, "guidance": 5}
-    named = [ask_picture(given, "storybook-sd", base | {"steps": n}) for n in QUALITIES.values()]
-    assert named == ["low", "medium", "high"]
+    client = SimpleNamespace(images=SimpleNamespace(generate=lambda **given: given["quality"]))
+    recipes = [Recipe("a cat", steps=n, model="gpt-image-2") for n in QUALITIES.values()]
+    assert [request_picture(client, recipe) for recipe in recipes] == ["low", "medium", "high"]
 
 
 def test_a_server_that_is_not_there_is_a_sentence():

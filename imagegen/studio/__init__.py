@@ -3,30 +3,34 @@
     state     what there is: the pictures with their settings, and the job that runs  (here)
     actions   what a click does; what takes time runs in a thread                     (here)
     view      what is seen: widgets, made once and later only changed                 (view.py)
-    talk      what is asked of a server, and what its errors mean                     (talk.py)
+    client    what is requested of a server, and what its errors mean                 (client.py)
 
 It speaks through the `openai` client alone, so any server of that kind can stand behind it; without
 an address it starts the course's own. Built in chapter 12. `python -m imagegen.studio` serves it
 as a page of its own.
 """
 
-import io
 import os
-import tempfile
 from base64 import b64decode
-from pathlib import Path
+from dataclasses import replace
+from datetime import datetime
 from threading import Lock, Thread
 
 from IPython.display import display
 from openai import OpenAI
-from PIL import Image
-from traitlets import TraitError
 
 from imagegen.api import start
-from imagegen.pictures import read_recipe, save
+from imagegen.recipe import read_recipe, slug, write_new
 from imagegen.storybook.describe import REFUSAL
-from imagegen.studio.talk import PREVIEWS, ask_picture, ask_text, is_ours, sentence, spoken
-from imagegen.studio.view import View, uploaded
+from imagegen.studio.client import (
+    PREVIEWS,
+    is_ours,
+    request_picture,
+    request_text,
+    sentence,
+    server_message,
+)
+from imagegen.studio.view import View, clear_upload, uploaded
 
 
 class Studio:
@@ -46,7 +50,7 @@ class Studio:
         self.connecting = Lock()
         self.theme = self.answer = None  # the last theme, and the id of its description
         self.draft = 0  # the number from which a grammar chooses its words
-        self.pictures = []  # (png, settings) of each, oldest first
+        self.pictures = []  # (png, recipe) of each, oldest first
         self.shown = None  # the one in sight
         self.job = None  # what runs now; if it is another, yours was cancelled
         self.view = View(ours=is_ours(image_model))
@@ -76,13 +80,15 @@ class Studio:
 
     def draw(self):
         """Ask for the pictures that the page describes, if they can be drawn."""
-        prompt, form = self.view.text.value.strip(), self.view.form
-        wrong = form.problem()
+        prompt = self.view.text.value.strip()
         if not prompt:
-            wrong = "There is no description yet: press Describe, or write one into the box."
-        if wrong:
-            return self.view.say(wrong, wrong=True)
-        self.run(self.stream_pictures, {"prompt": prompt} | form.settings(), form.count.value)
+            sentence = "There is no description yet: press Describe, or write one into the box."
+            return self.view.say(sentence, wrong=True)
+        try:
+            recipe, count = self.view.form.recipe(prompt, self.image_model)
+        except ValueError as error:
+            return self.view.say(str(error), wrong=True)
+        self.run(self.stream_pictures, recipe, count)
 
     def cancel(self):
         """Stop waiting; the thread sees that its job is over and hangs up."""
@@ -90,43 +96,42 @@ class Studio:
             self.job = None
             self.rest("Cancelled.")
 
-    def use(self, settings):
-        """Fill the page with the settings of a picture."""
-        self.view.text.value = settings["prompt"]
-        self.view.form.use(settings)
+    def use(self, recipe):
+        """Fill the page with the recipe of a picture."""
+        self.view.text.value = recipe.prompt
+        self.view.form.use(recipe)
         self.view.say("The settings are in place. Press Draw to draw the picture again.")
 
     def load(self):
-        """Use the settings that an uploaded picture carries."""
+        """Use the recipe that an uploaded picture carries."""
         if not self.view.upload.value:
             return
         name, content = uploaded(self.view.upload)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, Path(name).name)
-            path.write_bytes(content)
-            try:
-                self.use(read_recipe(path))
-            except ValueError as error:
-                self.view.say(str(error).replace(f"{folder}{os.sep}", ""), wrong=True)
-            except TraitError:
-                self.view.say(f"{path.name} has settings that do not fit in here.", wrong=True)
+        clear_upload(self.view.upload)  # or the same file could not be chosen again
+        try:
+            self.use(read_recipe(content))
+        except ValueError as error:
+            self.view.say(str(error).replace("The file", name, 1), wrong=True)
 
     def save(self):
-        """Save the picture in sight as a file that carries its recipe."""
-        png, settings = self.shown
-        recipe = settings | {"model": self.image_model}
-        path = save(Image.open(io.BytesIO(png)), recipe, self.folder)
+        """Save the picture in sight as the server sent it, with the recipe that it carries."""
+        png, recipe = self.shown
+        stem = f"{datetime.now():%Y%m%d-%H%M%S}-seed{recipe.seed}-{slug(recipe.prompt)}"
+        try:
+            path = write_new(self.folder, stem, ".png", png)
+        except (OSError, ValueError) as error:
+            return self.view.say(f"The picture cannot be saved: {error}", wrong=True)
         self.view.say(f"Saved as {path}.")
 
-    def hang(self, png, settings):
+    def hang(self, png, recipe):
         """Put a new picture in sight and into the gallery."""
-        self.shown = picture = (png, settings)
+        self.shown = picture = (png, recipe)
         self.pictures.append(picture)
-        self.view.frame(png, settings).on_click(lambda _: self.look(picture))
-        self.view.show_picture(png, settings)
+        self.view.frame(png, recipe).on_click(lambda _: self.look(picture))
+        self.view.show_picture(png, recipe)
 
     def look(self, picture):
-        """Put a picture of the gallery in sight, with its settings."""
+        """Put a picture of the gallery in sight, with its recipe."""
         if not self.job:
             self.shown = picture
             self.view.show_picture(*picture)
@@ -143,23 +148,23 @@ class Studio:
 
     def work(self, job, work, *given):
         """The thread: whatever goes wrong becomes a sentence, and the last picture stays."""
-        client, said, wrong = None, "", False
+        client, message, wrong = None, "", False
         try:
             client = self.connect()
-            said = work(job, client, *given) or ""
-        except Exception as error:  # nobody else would hear of it
-            said, wrong = sentence(error), True
-            if not spoken(error):
+            message = work(job, client, *given) or ""
+        except Exception as error:  # an error in a thread is shown nowhere else
+            message, wrong = sentence(error), True
+            if not server_message(error):
                 self.disconnect(client)
         if self.job is job:
-            self.rest(said, wrong)
+            self.rest(message, wrong)
 
-    def rest(self, said="", wrong=False):
-        """Nothing runs any more: the last picture is in sight, and what is to be said is said."""
+    def rest(self, message="", wrong=False):
+        """Nothing runs any more: show the last picture and the message."""
         self.view.rest()
         if self.shown:
             self.view.show_picture(*self.shown)
-        self.view.say(said, wrong)
+        self.view.say(message, wrong)
         self.job = None
 
     def stream_description(self, job, client, theme):
@@ -169,7 +174,7 @@ class Studio:
             self.answer, self.draft = None, self.draft + 1
         self.view.tell("Describing")
         try:
-            for event in ask_text(client, self.text_model, theme, self.answer, self.draft):
+            for event in request_text(client, self.text_model, theme, self.answer, self.draft):
                 if self.job is not job:
                     return
                 if event.type == "response.output_text.delta":
@@ -186,18 +191,18 @@ class Studio:
             self.view.text.value = before
             raise
 
-    def stream_pictures(self, job, client, settings, count):
+    def stream_pictures(self, job, client, recipe, count):
         """Draw one picture after the other, each with a seed of its own and with previews."""
         for number in range(count):
-            one = settings | {"seed": settings["seed"] + number}
+            one = replace(recipe, seed=recipe.seed + number)
             doing = f"Drawing {number + 1} of {count}" if count > 1 else "Drawing"
             self.view.tell("Waiting for the model", number / count)
-            for event in ask_picture(client, self.image_model, one):
+            for event in request_picture(client, one):
                 png = b64decode(event.b64_json)
                 if self.job is not job:
                     return
                 if event.type == "image_generation.completed":
-                    self.hang(png, one)
+                    self.hang(png, recipe_of(png, one))
                     break
                 self.view.tell(
                     doing, (number + (event.partial_image_index + 1) / (PREVIEWS + 1)) / count
@@ -211,7 +216,7 @@ class Studio:
     def connect(self):
         """The client; the first call, and the first after the server has died, starts the server.
 
-        It asks once: whoever reads the sentence decides whether to ask again.
+        It does not retry: the reader sees the sentence and decides.
         """
         with self.connecting:
             if not self.client:
@@ -229,3 +234,11 @@ class Studio:
                 if self.server:
                     self.server.stop()
                 self.client = self.server = self.theme = self.answer = None
+
+
+def recipe_of(png, requested):
+    """The recipe that a picture carries; of a server that writes none, what was requested."""
+    try:
+        return read_recipe(png)
+    except ValueError:
+        return requested

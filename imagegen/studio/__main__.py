@@ -23,8 +23,8 @@ def main(arguments=None):
         write_notebook(notebook, given)
         from voila.app import Voila
 
-        told = [str(notebook), f"--port={given.port}", "--Voila.ip=127.0.0.1"]
-        Voila.launch_instance(told + ["--no-browser"] * given.no_browser)
+        arguments = [str(notebook), f"--port={given.port}", "--Voila.ip=127.0.0.1"]
+        Voila.launch_instance(arguments + ["--no-browser"] * given.no_browser)
 
 
 def write_notebook(path, given):

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from imagegen.recipe import LAST_SEED, Recipe, SettingError
+
 THEMES = (
     "A lighthouse at night", "A cottage in a snow-covered forest", "A futuristic city at sunset",
     "A cat on a beach", "A dragon over the mountains", "A portrait of a knight", "Hope",
 )  # fmt: skip
-SIZES = {"Square": "1024x1024", "Wide": "1536x1024", "Tall": "1024x1536"}
+SIZES = {"Square": (128, 128), "Wide": (192, 128), "Tall": (128, 192)}
 QUALITIES = {"Low, 8 steps": 8, "Medium, 20 steps": 20, "High, 40 steps": 40}
 MOST = 8  # pictures at a time
-LAST_SEED = 2**32 - MOST  # the last of them still has a seed of 32 bits
 HINT = "Pick a theme, have it described, change the words as you like, and draw."
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
 class Form:
-    """The settings of a picture: a field for each, what is wrong with them, and back."""
+    """The settings of a picture: a field for each, from and to a recipe."""
 
     def __init__(self, ours):
         """ours: whether the model is the course's; others take no seed and no guidance."""
@@ -31,34 +32,45 @@ class Form:
         self.count = widgets.IntText(value=1)
         self.seed = widgets.Text(placeholder="random")
         self.guidance = widgets.FloatText(value=5, step=0.5)
+        self.rescale = widgets.FloatText(value=0, step=0.1)
         fields = {"Size": self.size, "Quality": self.steps, "Pictures": self.count}
         if ours:
-            fields |= {"Seed": self.seed, "Guidance": self.guidance}
+            fields |= {"Seed": self.seed, "Guidance": self.guidance, "Rescale": self.rescale}
         self.box = part("form", *(part("field", label(n), field) for n, field in fields.items()))
 
-    def problem(self):
-        """One sentence on the first field that is wrong, or None."""
-        return problem(self.seed.value, self.guidance.value, self.count.value)
+    def recipe(self, prompt, model):
+        """The recipe of the first picture, and how many there are; an empty seed is a random one.
 
-    def settings(self):
-        """The settings of the first picture; for an empty seed a random one, which is kept."""
-        seed = self.seed.value.strip()
-        return {
-            "size": self.size.value,
-            "steps": self.steps.value,
-            "seed": int(seed) if seed else random.randrange(LAST_SEED + 1),
-            "guidance": self.guidance.value,
-        }
+        ValueError, in one sentence, for the first field that is wrong.
+        """
+        count, seed = self.count.value, self.seed.value.strip()
+        if not 1 <= count <= MOST:
+            raise ValueError(f"One to {MOST} pictures can be drawn at a time, and not {count}.")
+        if seed and not (seed.isdecimal() and int(seed) <= LAST_SEED - MOST):
+            raise SettingError(
+                "seed", f"The seed is a whole number from 0 to {LAST_SEED - MOST}, or empty."
+            )
+        width, height = self.size.value
+        return Recipe(
+            prompt,
+            seed=int(seed) if seed else random.randrange(LAST_SEED - MOST),
+            steps=self.steps.value,
+            guidance=self.guidance.value,
+            guidance_rescale=self.rescale.value,
+            width=width,
+            height=height,
+            model=model,
+        ), count
 
-    def use(self, settings):
-        """Fill the fields with settings, or with a recipe; what is not named stays."""
-        steps = settings.get("steps", self.steps.value)
-        if steps not in QUALITIES.values():
-            self.steps.options = [*QUALITIES.items(), (f"{steps} steps", steps)]
-        self.steps.value = steps
-        self.seed.value = str(settings.get("seed", ""))
-        self.guidance.value = settings.get("guidance", self.guidance.value)
-        self.size.value = size_of(settings) or self.size.value
+    def use(self, recipe):
+        """Fill the fields with a recipe."""
+        if recipe.steps not in QUALITIES.values():
+            self.steps.options = [*QUALITIES.items(), (f"{recipe.steps} steps", recipe.steps)]
+        self.steps.value = recipe.steps
+        self.seed.value = str(recipe.seed)
+        self.guidance.value, self.rescale.value = recipe.guidance, recipe.guidance_rescale
+        tall = recipe.height - recipe.width  # in pixels of whatever model drew it
+        self.size.value = SIZES["Tall" if tall > 0 else "Wide" if tall < 0 else "Square"]
 
 
 class View:
@@ -137,7 +149,7 @@ class View:
 
     def say(self, text, wrong=False):
         """Put a sentence at the top of the page, or take the last one away with an empty one."""
-        kind, role = ("wrong", "alert") if wrong else ("said", "status")
+        kind, role = ("wrong", "alert") if wrong else ("message", "status")
         self.message.value = f'<p class="studio-{kind}" role="{role}">{escape(text)}</p>'
         show(self.message, text)
 
@@ -149,42 +161,21 @@ class View:
         show(self.buttons, False)
         show(self.result, True)
 
-    def show_picture(self, png, settings):
-        """A picture, its settings in a line, and what can be done with it."""
+    def show_picture(self, png, recipe):
+        """A picture, its recipe in a line, and what can be done with it."""
         self.picture.value = png
-        self.caption.value = f"<p>{escape(recipe_line(settings))}</p>"
+        self.caption.value = f"<p>{escape(recipe_line(recipe))}</p>"
         show(self.empty, False)
         show(self.buttons, True)
         show(self.result, True)
 
-    def frame(self, png, settings):
+    def frame(self, png, recipe):
         """Hang a picture into the gallery; the button under it."""
-        button = widgets.Button(description="Show", tooltip=settings["prompt"])
+        button = widgets.Button(description="Show", tooltip=recipe.prompt)
         picture = part("frame", widgets.Image(value=png), button)
         self.gallery.children = (picture, *self.gallery.children)
         show(self.shelf, True)
         return button
-
-
-def problem(seed, guidance, count):
-    """One sentence on the first setting that is wrong, or None. seed: text, empty for random."""
-    seed = seed.strip()
-    if seed and not (seed.isdecimal() and int(seed) <= LAST_SEED):
-        return f"The seed is a whole number from 0 to {LAST_SEED}, or empty, and not {seed!r}."
-    if not 1 <= guidance <= 20:
-        return f"The guidance is a number from 1 to 20, and not {guidance:g}."
-    if not 1 <= count <= MOST:
-        return f"One to {MOST} pictures can be drawn at a time, and not {count}."
-
-
-def size_of(recipe):
-    """The size to ask for so that a picture has the recipe's shape; None if it names none."""
-    if recipe.get("size") in SIZES.values():
-        return recipe["size"]
-    if "width" not in recipe or "height" not in recipe:
-        return None
-    tall = recipe["height"] - recipe["width"]  # in pixels of whatever model drew it
-    return SIZES["Tall" if tall > 0 else "Wide" if tall < 0 else "Square"]
 
 
 def part(name, *inside):
@@ -206,9 +197,19 @@ def show(widget, visible):
     widget.layout.display = None if visible else "none"
 
 
-def recipe_line(settings):
+def recipe_line(recipe):
     """The settings of a picture in one line."""
-    return "Seed {seed}, {steps} steps, guidance {guidance:g}, {size} pixels".format(**settings)
+    return (
+        f"Seed {recipe.seed}, {recipe.steps} steps, guidance {recipe.guidance:g}, "
+        f"drawn at {recipe.width} x {recipe.height} pixels"
+    )
+
+
+def clear_upload(upload):
+    """Forget the chosen file, so that choosing it again is a change."""
+    upload.value = () if not isinstance(upload.value, dict) else {}
+    if hasattr(upload, "_counter"):  # ipywidgets 7
+        upload._counter = 0
 
 
 def uploaded(upload):

@@ -14,13 +14,13 @@ GITHUB = "https://github.com/"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def badge(path, repository=REPOSITORY, revision=REVISION):
+def badge(path: str, repository: str = REPOSITORY, revision: str = REVISION) -> str:
     """The line of Markdown that opens the notebook at `path`, seen from the top, in Colab."""
     image = "https://colab.research.google.com/assets/colab-badge.svg"
     return f"[![Open in Colab]({image})]({_colab(path, repository, revision)})"
 
 
-def bootstrap(repository=REPOSITORY, revision=REVISION):
+def bootstrap(repository: str = REPOSITORY, revision: str = REVISION) -> str:
     """The first lines of a notebook's setup cell; running them again changes nothing."""
     return (
         "try:\n"
@@ -30,7 +30,9 @@ def bootstrap(repository=REPOSITORY, revision=REVISION):
     )
 
 
-def stamp(text, repository=REPOSITORY, revision=REVISION, path=None):
+def stamp(
+    text: str, repository: str = REPOSITORY, revision: str = REVISION, path: str | None = None
+) -> str:
     """Return `text` with every address of the repository replaced by the one given.
 
     Covers Colab links, `git+` addresses, `git clone` and raw files. `path` is the notebook that
@@ -51,7 +53,7 @@ def stamp(text, repository=REPOSITORY, revision=REVISION, path=None):
     )
 
 
-def stamped_files(root=ROOT):
+def stamped_files(root: Path = ROOT) -> list[Path]:
     """README.md and every notebook of the course, sorted."""
     notebooks = [
         *root.glob("chapters/*.ipynb"),
@@ -61,7 +63,7 @@ def stamped_files(root=ROOT):
     return [root / "README.md", *sorted(notebooks)]
 
 
-def execute(path):
+def execute(path: Path) -> None:
     """Run the notebook at `path` from a fresh kernel and store its outputs, in order from 1.
 
     A cell that fails raises SystemExit with one sentence, and the file stays as it was.
@@ -85,10 +87,11 @@ def execute(path):
         raise SystemExit(f"{path} was not changed: a cell failed.\n{error}") from None
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [kept for kept in map(_without_widget, cell.outputs) if kept]
+            outputs = map(_without_widget, cell.outputs)
+            cell.outputs = [output for output in outputs if output]
     # An author's tools, Python version and widget ids would only make the next diff noisy.
-    for residue in ("widgets", "jupytext"):
-        notebook.metadata.pop(residue, None)
+    for name in ("widgets", "jupytext"):
+        notebook.metadata.pop(name, None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.kernelspec = {
         "display_name": "Python 3",

@@ -11,16 +11,19 @@ The bank is the only place where a question is written. Building twice gives the
 import ast
 import json
 import re
-import subprocess
-import sys
+from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 
 import nbformat
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.apps import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.utils import compute_checksum
+from traitlets.config import PyFileConfigLoader
 
-from imagegen.publish import bootstrap
+from classroom.publish import bootstrap
 from imagegen.quiz import ITEMS, LETTERS, seal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,9 +87,11 @@ def quiz(chapter: str, bank: dict) -> nbformat.NotebookNode:
         key = LETTERS[_key(item)]
         options = "\n".join(f"- **{a}.** {o['text']}" for a, o in _lettered(item))
         stem = f"## Question {name[1:]}\n\n{item['stem'].strip()}\n\n{options}"
+        # The import stands in the test, so that no variable of a learner can take its place.
         test = (
             f'check("{name}", {name})\n### BEGIN HIDDEN TESTS\n'
-            f'int(normal({name}) == "{key}")\n### END HIDDEN TESTS'
+            f"from imagegen.quiz import letter_of\n\n"
+            f'int(letter_of({name}) == "{key}")\n### END HIDDEN TESTS'
         )
         cells += [
             _cell(new_markdown_cell(stem), f"{item['id']}_question", locked=True),
@@ -98,31 +103,29 @@ def quiz(chapter: str, bank: dict) -> nbformat.NotebookNode:
 
 
 def shipped(banks: dict, misconceptions: dict) -> str:
-    """The text of quiz_items.json: every question in clear, every reply sealed."""
+    """The text of quiz_items.json: every question as text, every reply encoded."""
     out = {}
     for chapter, bank in banks.items():
         for name, item in _named(bank):
             replies = {a: _reply(o, misconceptions) for a, o in _lettered(item)}
-            # All as long as the longest: the key is not the one without a belief to name.
-            size = max(len(reply.encode()) for reply in replies.values())
-            sealed = [
-                seal(reply + " " * (size - len(reply.encode())), item["id"], letter)
-                for letter, reply in replies.items()
-            ]
+            sealed = dict(seal(reply, item["id"], letter) for letter, reply in replies.items())
+            # All get the length of the longest; otherwise the shortest would give the key away.
+            size = max(map(len, sealed.values()))
             out[item["id"]] = {
                 "chapter": chapter,
                 "name": name,
                 "stem": item["stem"].strip(),
                 "options": [option["text"] for option in item["options"]],
-                "replies": dict(sorted(sealed)),
+                "replies": {
+                    name: b64encode(sealed[name].ljust(size, b"\0")).decode()
+                    for name in sorted(sealed)
+                },
             }
     return json.dumps(out, indent=1, ensure_ascii=False) + "\n"
 
 
 def answered(released: Path) -> list[str]:
     """The answers that somebody has written into a released notebook, as grade ids."""
-    from nbgrader.utils import compute_checksum
-
     cells = [c for c in nbformat.read(released, 4).cells if c.metadata.get("nbgrader")]
     return [
         cell.metadata.nbgrader.grade_id
@@ -144,16 +147,23 @@ def build(root: Path = ROOT) -> None:
                 f"{path.relative_to(root)} holds answers ({', '.join(names)}), which building "
                 f"would overwrite: move the file elsewhere first. Nothing was changed."
             )
+    nbgrader = course(root)
     (root / "imagegen" / ITEMS.name).write_text(shipped(banks, misconceptions), encoding="utf-8")
     for chapter, bank in banks.items():
         path = root / "solutions" / chapter / "quiz.ipynb"
         path.parent.mkdir(exist_ok=True)
         nbformat.write(quiz(chapter, bank), path)
-        command = [sys.executable, "-m", "nbgrader", "generate_assignment", chapter, "--force"]
-        run = subprocess.run(command, cwd=root, capture_output=True, text=True)
-        if run.returncode:
-            raise SystemExit(f"nbgrader could not build quizzes/{chapter}:\n{run.stderr}")
+        result = nbgrader.generate_assignment(chapter)
+        if not result["success"]:
+            reason = result.get("error") or result.get("log")
+            raise SystemExit(f"nbgrader could not build quizzes/{chapter}:\n{reason}")
         print(f"built quizzes/{chapter}")
+
+
+def course(root: Path = ROOT) -> NbGraderAPI:
+    """nbgrader's own interface to the course in a folder, with the settings of its config file."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    return NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
 
 
 def _wrong_with(item: dict, misconceptions: dict) -> list[str]:
@@ -239,8 +249,7 @@ def _opening(chapter: str, bank: dict) -> str:
 
 
 def _setup(chapter: str) -> str:
-    imports = "from imagegen.quiz import checker, normal"
-    return f'{bootstrap()}\n\n{imports}\n\ncheck = checker("{chapter}")'
+    return f'{bootstrap()}\n\nfrom imagegen.quiz import checker\n\ncheck = checker("{chapter}")'
 
 
 def _cell(cell, grade_id: str, *, grade=False, solution=False, locked=False, points=None):
