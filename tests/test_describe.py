@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from imagegen.storybook.describe import NEAREST, PAINTER, REFUSAL, describe, is_off_topic
 from imagegen.storybook import Scene, read, unknown_words, vocabulary
+from imagegen.storybook.describe import NEAREST, PAINTER, REFUSAL, describe, is_off_topic
 
 OFF_TOPIC = [
     "Write a Python function that sorts a list",

@@ -67,7 +67,8 @@ def folder(name: str) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"no picture can be saved in {name}: {error.strerror}")
+        reason = f"no picture can be saved in {name}: {error.strerror}"
+        raise argparse.ArgumentTypeError(reason) from None
     return path
 
 

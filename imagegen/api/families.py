@@ -30,6 +30,7 @@ STEPS = {"low": 8, "medium": 20, "auto": 20, "high": 40, "xhigh": 60, "max": 80}
 STEPS |= {"standard": 20, "hd": 40}  # the words of DALL-E 3
 GUIDANCE = {"natural": 3.0, "vivid": 8.0}  # how DALL-E 3's two styles are emulated
 SERVER_SETS = ("prompt", "width", "height", "model", "source", "mask")  # the rest is the client's
+EDITS_ONLY = ("strength", "input_fidelity")
 OPAQUE = "storybook-sd paints every pixel, so it has no transparent background: use opaque or auto."
 
 
@@ -68,7 +69,6 @@ class PictureRequest(OwnParameters):
     user: Label = ""
 
     calls: ClassVar = ("generations", "edits")
-    edits_only: ClassVar = ("strength", "input_fidelity")
     most_images: ClassVar = 16  # of an edit
     details: ClassVar = True  # whether the answer has size, quality, usage beside the pictures
 
@@ -287,7 +287,7 @@ def read_picture_request(
         schema = Dalle2Variation
     elif call not in schema.calls:
         raise invalid(f"{name} could not edit: its id is known to generations alone.", "model")
-    for parameter in schema.edits_only if call == "generations" else ():
+    for parameter in EDITS_ONLY if call == "generations" else ():
         if values.get(parameter) is not None:
             raise invalid(f"Unknown parameter: '{parameter}'.", parameter, "unknown_parameter")
     return check(schema, values | {"model": name}, form)

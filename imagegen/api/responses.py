@@ -27,11 +27,10 @@ from imagegen.api.conversation import (
     page,
     pictures_of,
     read_items,
-    text_of,
     themes_of,
 )
 from imagegen.api.errors import ApiError, invalid
-from imagegen.api.families import read_picture_request
+from imagegen.api.families import EDITS_ONLY, read_picture_request
 from imagegen.api.request import (
     LARGEST_JSON_WITH_PICTURES,
     Body,
@@ -226,6 +225,8 @@ async def order_picture(
     if (action == "edit" or mask) and not pictures:
         raise invalid("There is no picture in this conversation to edit.", "input")
     call = "edits" if pictures else "generations"
+    if not pictures:
+        values = {name: value for name, value in values.items() if name not in EDITS_ONLY}
     drawn = read_picture_request(values, call, state.today, state.emulate_retired)
     if not pictures:
         return images.order_of(drawn), "generate"
