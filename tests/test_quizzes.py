@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 from functools import cache
-from pathlib import Path
 
 import nbformat
 import pytest
