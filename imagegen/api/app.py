@@ -3,9 +3,11 @@
     /v1/models                          what is served, and until when
     /v1/images/generations              a prompt becomes pictures       (images.py)
     /v1/images/edits, /variations       pictures become pictures        (images.py)
-    /v1/responses, /v1/conversations    a theme becomes a description,
-                                        or a picture by its tool        (responses.py)
+    /v1/responses                       a theme becomes a description,
+                                        and a picture by a tool         (responses.py)
+    /v1/conversations                   earlier messages and pictures   (conversation.py)
     /v1/chat/completions                the older call for texts        (chat.py)
+    /control/fail                       faults, for practice            (faults.py)
 
 It needs no key and reads none. Used from chapter 11 on.
 """
@@ -19,10 +21,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from imagegen.api import chat, images, responses
+from imagegen.api import chat, conversation, faults, images, responses
 from imagegen.api.catalogue import IMAGES, find, served
 from imagegen.api.errors import ApiError, answer_errors
-from imagegen.api.gate import Gate
+from imagegen.api.gate import Gate, Gone
 from imagegen.api.worker import Worker
 
 GONE = 499  # what servers write into their logs for a client that hung up; nobody receives it
@@ -47,16 +49,15 @@ def create_app(
     app.state.emulate_retired = emulate_retired
     app.state.today = today or date.today()
     app.state.worker = Worker(places, load_storybook)
-    app.state.faults = images.Faults()
+    app.state.faults = faults.Faults()
     app.state.pictures = OrderedDict()
-    app.state.memory = responses.Memory()
-    app.include_router(images.router)
-    app.include_router(responses.router)
-    app.include_router(chat.router)
+    app.state.memory = conversation.Memory()
+    for part in (images, responses, conversation, chat, faults):
+        app.include_router(part.router)
     answer_errors(app)
     app.add_middleware(Gate, worker=app.state.worker)
 
-    @app.exception_handler(images.Gone)
+    @app.exception_handler(Gone)
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception):
         return Response(status_code=GONE)
