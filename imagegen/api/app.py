@@ -12,6 +12,7 @@
 It needs no key and reads none. Used from chapter 11 on.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date
@@ -32,7 +33,14 @@ GONE = 499  # what servers write into their logs for a client that hung up; nobo
 
 def load_storybook() -> Callable:
     """draw_recipes() of storybook-sd. It brings torch, which takes seconds, so only here."""
-    from imagegen.draw import draw_recipes
+    # Diffusers imports torch's compiler if it is there. That takes as long as all else together,
+    # and nothing is compiled here.
+    sys.modules.setdefault("torch._dynamo", None)
+    try:
+        from imagegen.draw import draw_recipes
+    finally:
+        if sys.modules["torch._dynamo"] is None:
+            del sys.modules["torch._dynamo"]
     from imagegen.models import load_pipeline
 
     return partial(draw_recipes, load_pipeline(IMAGES))
