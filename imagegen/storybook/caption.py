@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import re
-from functools import cache
 import unicodedata
+from functools import cache
 
 from imagegen.storybook.scene import FACTORS, Scene
 

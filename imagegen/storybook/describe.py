@@ -277,7 +277,7 @@ def _plain(text: str) -> str:
 def _named(sign: re.Match) -> str:
     """The name of an emoji, such as cat face; other signs as they are."""
     if unicodedata.category(sign[0]) == "So":
-        names = words(unicodedata.name(sign[0], ""))
+        names = words(unicodedata.name(sign[0], "").replace(" FACE", ""))
         return f" {' '.join([name for name in names if _nearest(name)] or names)} "
     return "" if unicodedata.category(sign[0]) in ("Cf", "Mn", "Sk") else sign[0]
 
