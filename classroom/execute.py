@@ -5,11 +5,12 @@ cell, and its tests are judged here. Each notebook is for itself, and what was e
 """
 
 import hashlib
+import os
 import resource
 import time
 from pathlib import Path
 
-from classroom import letters, normalise
+from classroom import letters, normalise, suspicions
 from classroom.judge import Ended, Judge, Session, TimeOver, prepare
 from classroom.plain import Broken
 from classroom.releases import Release, modes
@@ -43,7 +44,7 @@ class Grader:
     ):
         self.releases, self.isolated, self.slot = releases, isolated, slot
         self.cell_time, self.total = cell_time, total
-        self.warm, self.prepared = {}, {}
+        self.warm, self.prepared, self.owner = {}, {}, os.getpid()
 
     def warm_up(self, release: Release, kind: str) -> tuple[Warm, dict]:
         """The warm process and the prepared names for a notebook, made when first needed."""
@@ -52,7 +53,8 @@ class Grader:
         if setup not in self.prepared:
             self.prepared[setup] = prepare(tasks)
         source, names = self.prepared[setup]
-        if source not in self.warm or self.warm[source].process.poll() is not None:
+        ours = os.getpid() == self.owner  # a fork cannot know whether the process still runs
+        if source not in self.warm or (ours and self.warm[source].process.poll() is not None):
             slot = self.slot * 16 + len(self.warm)
             self.warm[source] = Warm(source, self.isolated, slot)
         return self.warm[source], names
@@ -94,6 +96,10 @@ class Grader:
             graded = read_quiz(placed, kind)
         else:
             graded = self._run(placed, kind, tasks, result)
+        sources = [source for answers in placed.answers.values() for source in answers]
+        sources += [cell.source for own in placed.own.values() for cell in own]
+        placed.flags += suspicions.signs(sources, tasks)
+        placed.flags += suspicions.overstated(cells, graded["scores"])
         result["flags"] += [f"{kind}: {text}" for text in placed.flags]
         return graded
 
@@ -274,7 +280,7 @@ def read_quiz(placed: normalise.Placed, kind: str) -> dict:
         graded["letters"][name] = letter
         if remark:
             graded["reasons"][test.name] = f"the answer {remark}"
-            if "not run" in remark:
+            if "not run" in remark and "(" in "".join(answers).replace("check(", ""):
                 placed.flags.append(f"the answer to {name} {remark}")
         if letter is not None and "def " not in "".join(answers) and len("".join(answers)) < 500:
             known = letters.constants([f"{name} = {letter!r}"], known)

@@ -140,7 +140,9 @@ class Judge:
         self.session, self.outside = session, outside
         self.names, self.base = dict(prepared), dict(prepared)
         self.before = []  # what ran in this notebook so far, of ours
-        self.wanted = {n for t in tasks if t.solution for n in (*defines(t.source), *defines(t.trusted))}
+        self.wanted = {
+            n for t in tasks if t.solution for n in (*defines(t.source), *defines(t.trusted))
+        }
         self.used = {t.name: _names(t.trusted) for t in tasks if t.kind == "code"}
         self.remote = Calls(session)
 
@@ -155,11 +157,15 @@ class Judge:
     def test(self, task: Task) -> Verdict:
         """Run a test cell. Raises Ended if the learner's process ended in it."""
         self.session.start_cell()
+        outside = self.outside.get(task.name, True)
         try:
-            inside = not self.outside.get(task.name, True)
+            inside = outside is False
             verdict = self._from_inside(task) if inside else self._from_outside(task)
-        except CannotSend:
-            verdict = self._from_inside(task)
+        except CannotSend as error:
+            if outside is None:  # it is being found out
+                verdict = _verdict(task, 0, "", [], str(error))
+            else:
+                verdict = self._from_inside(task)
         self.before.append(without_tally(task.source))
         return verdict
 
@@ -305,7 +311,7 @@ class Calls:
 
 
 def tidy(outputs: object) -> list[dict]:
-    """The outputs of a cell as they may stand in a notebook; whatever is odd in them is left out."""
+    """The outputs of a cell as a notebook may hold them; what is odd in them is left out."""
     tidied = []
     for output in outputs if isinstance(outputs, list) else []:
         if not isinstance(output, dict):
@@ -410,4 +416,3 @@ def _change(old, new):
     elif isinstance(old, (dict, set)) and type(old) is type(new):
         old.clear()
         old.update(new)
-

@@ -1,9 +1,9 @@
-"""The side of a submission's own code: one warm process that forks a fresh one for each submission.
+"""The side of a submission's own code: a warm process that forks a fresh one for each submission.
 
-`python -m classroom.learner FD SETUP ISOLATED` runs inside the sandbox. It imports what the notebook
-needs once, then waits for sessions. Each session is two processes: a guard, which is ours, and its
-child, in which the learner's cells run. The guard can interrupt and end the child; when it does, or
-when the grader goes away, everything that the child started ends too.
+`python -m classroom.learner FD SETUP ISOLATED` runs inside the sandbox. It imports what the
+notebook needs once, then waits for sessions. Each session is two processes: a guard, which is
+ours, and its child, in which the learner's cells run. The guard can interrupt and end the child;
+when it does, or when the grader goes away, everything that the child started ends too.
 
 The child obeys a few requests (run a cell, call a function, look up names) and answers with plain
 data. It holds nothing that is secret: no key, no hidden test, no other submission.
@@ -136,7 +136,11 @@ def confine(libc, isolated: bool, uid: int | None) -> None:
         os.chown(home / "work", uid, uid)
     os.chdir(home / "work")
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
-    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: FILES, resource.RLIMIT_FSIZE: FILE_SIZE}
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: FILES,
+        resource.RLIMIT_FSIZE: FILE_SIZE,
+    }
     if pages:
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + MEMORY
     if isolated:
@@ -250,7 +254,11 @@ def digest(value):
 
 def described(error):
     names = [kind.__name__ for kind in type(error).__mro__]
-    return {"types": names, "text": str(error)[:2000], "known": getattr(error, "_from_grader", None)}
+    return {
+        "types": names,
+        "text": str(error)[:2000],
+        "known": getattr(error, "_from_grader", None),
+    }
 
 
 class Arguments(pickle.Unpickler):
@@ -411,8 +419,12 @@ class Shell(InteractiveShell):
 
 def write_format_data(self, format_dict, md_dict=None):
     self.shell_outputs.add(
-        {"output_type": "execute_result", "data": jsonable(format_dict), "metadata": {},
-         "execution_count": self.prompt_count}  # fmt: skip
+        {
+            "output_type": "execute_result",
+            "data": jsonable(format_dict),
+            "metadata": {},
+            "execution_count": self.prompt_count,
+        }  # fmt: skip
     )
 
 

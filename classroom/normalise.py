@@ -27,6 +27,7 @@ class Cell:
     name: str | None  # nbgrader's grade id
     cell_id: str | None
     points: object = None
+    shown: float | None = None  # the number that its stored output ends with
 
 
 @dataclass
@@ -170,7 +171,17 @@ def _cell(raw):
         name=name if isinstance(name, str) else None,
         cell_id=cell_id if isinstance(cell_id, str) else None,
         points=ours.get("points"),
+        shown=_shown(raw.get("outputs")),
     )
+
+
+def _shown(outputs):
+    """The number of a stored result, which a test cell ends with; None if there is none."""
+    try:
+        results = [o["data"]["text/plain"] for o in outputs if o["output_type"] == "execute_result"]
+        return float("".join(results[-1]))
+    except (TypeError, KeyError, IndexError, ValueError):
+        return None
 
 
 # -- recognising -------------------------------------------------------------------------------

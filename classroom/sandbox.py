@@ -127,7 +127,9 @@ def _inside(setup: str) -> list[str]:
             places[place] = None
     words = []
     for folder in dict.fromkeys(
-        parent for place in [*places, INSIDE / "classroom" / "x"] for parent in [*place.parents][::-1]
+        parent
+        for place in [*places, INSIDE / "classroom" / "x"]
+        for parent in [*place.parents][::-1]
     ):  # otherwise nobody but root may pass through them
         words += ["--perms", "0755", "--dir", str(folder)] if folder != Path("/") else []
     for place in places:
