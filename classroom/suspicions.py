@@ -17,7 +17,7 @@ SIGNS = {
     ),
     "changes functions from inside": r"__code__|__globals__|_getframe|\bgc\.get_|f_back",
     "makes objects that are equal to everything": r"def __eq__|__class__\s*=|def __ne__",
-    "replaces the counting of points": r"\btally\s*=(?!=)|def tally\b|quiz\.tally|check\s*=\s*lambda",
+    "replaces the counting of points": r"\btally\s*=(?!=)|def tally\b|quiz\.tally|check = lambda",
     "starts or ends other processes": (
         r"\bsubprocess\b|os\.(?:kill|killpg|fork|system|popen|exec\w*|spawn\w*|setsid)\b"
         r"|multiprocessing"
