@@ -84,6 +84,22 @@ class Record:
             found[result["learner"]] = result
         return found
 
+    def given_by_hand(self) -> dict[str, dict[tuple[str, str], float]]:
+        """{learner: {(kind, grade id): points}} of all marks that a person has given."""
+        names = {id: key for key, id in self.cells.items() if isinstance(key, tuple)}
+        found = {}
+        rows = (
+            self.db.query(SubmittedAssignment.student_id, Grade.cell_id, Grade.score)
+            .join(SubmittedNotebook, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+            .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+            .filter(Grade.manual_score.isnot(None))
+        )
+        for learner, cell_id, points in rows:
+            if cell_id in names:
+                kind, _, name = names[cell_id]
+                found.setdefault(learner, {})[kind, name] = points
+        return found
+
     def write(self, batch: list[dict]) -> None:
         """Enter a batch: notebooks, then the gradebook in one transaction, then files."""
         for result in batch:
