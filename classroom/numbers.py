@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-from classroom.execute import FAULT, GRADED
+from classroom.execute import FAULT, GRADED, NOT_FOUND
 from classroom.releases import Release
 from imagegen.quiz import LETTERS
 
@@ -48,8 +48,12 @@ class Check:
 
 
 def handed_in(results: dict[str, dict]) -> dict[str, dict]:
-    """Those who handed in at least one file that could be read."""
-    return {name: r for name, r in results.items() if r["notebooks"]}
+    """Those who handed in at least one file."""
+    return {
+        name: result
+        for name, result in results.items()
+        if any(part["status"] != NOT_FOUND for part in result["notebooks"].values())
+    }
 
 
 def totals(results: dict[str, dict]) -> dict[str, tuple[float, float]]:
@@ -116,7 +120,7 @@ def beliefs(results: dict[str, dict], releases: list[Release]) -> list[Belief]:
 
 def checks(results: dict[str, dict], releases: list[Release]) -> list[Check]:
     """The checks of all tests, in their order, with the messages of those that failed."""
-    found = {}
+    found, examples = {}, {}
     for result in results.values():
         for part in result["notebooks"].values():
             for test, lines in part["checks"].items():
@@ -128,7 +132,7 @@ def checks(results: dict[str, dict], releases: list[Release]) -> list[Check]:
                         continue
                     check.failed += 1
                     above = message if message != "the same as above" else above
-                    check.messages[_general(above)] += 1
+                    check.messages[examples.setdefault(_general(above), above)] += 1
     order = [t.name for tasks in releases[0].notebooks.values() for t in tasks]
     return sorted(found.values(), key=lambda c: order.index(c.test) if c.test in order else 99)
 

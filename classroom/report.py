@@ -179,8 +179,8 @@ def _histogram(shares, caption):
         )
         if count:
             bars.append(f'<text x="{x + 12.5}" y="{18 + height - size:.1f}" class=n>{count}</text>')
-    for share in (0, 50, 100):
-        bars.append(f'<text x="{8 + share * 2.88 / 1:.0f}" y="152" class=n>{share} %</text>')
+    for share, x in ((0, 14), (50, 152), (100, 280)):
+        bars.append(f'<text x="{x}" y="152" class=n>{share} %</text>')
     label = f"{caption}: " + ", ".join(f"{c} at {p * 10} %" for p, c in enumerate(counts) if c)
     return (
         f'<figure><svg viewBox="-6 0 {width + 18} 158" role="img" aria-label="{_e(label)}">'
