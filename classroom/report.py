@@ -70,7 +70,7 @@ def _table(path, results, by_hand, people, release):
 
 def _row(learner, name, result, by_hand, kinds):
     learner, name = _no_formula(learner), _no_formula(name)
-    if not result or not result["notebooks"]:
+    if not result or not numbers.handed_in({learner: result}):
         return [learner, name, "missing", "", "", "", "", "", *[""] * (3 * len(kinds)), ""]
     parts, marks = result["notebooks"], by_hand.get(result["learner"], {})
     scores = {(k, n): s for k, part in parts.items() for n, s in part["scores"].items()}
@@ -102,9 +102,7 @@ def _page(root, assignment, results, releases, back, people):
     beliefs = numbers.beliefs(results, releases)
     checks = numbers.checks(results, releases)
     odd = numbers.for_a_person(results)
-    missing = sorted(
-        {n for n, r in results.items() if not r["notebooks"]} | people.keys() - results
-    )
+    missing = sorted((results.keys() | people.keys()) - numbers.handed_in(results).keys())
     late = [name for name, result in results.items() if result.get("late")]
     parts = [
         f"<header><p class=over>Class report</p><h1>{_e(title)}</h1>"
