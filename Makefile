@@ -1,8 +1,8 @@
 # Everything a person does with this repository, one line each. Needs Python 3.11 or newer.
 PYTHON ?= python3
 BIN = .venv/bin
-QUIZ = 01_first_image
 QUICK = $(addprefix tests/test_, house.py notebooks.py quiz.py recipe.py schedule.py storybook.py)
+A = 01_first_image
 # In a container one is often root, which Jupyter wants to hear said.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -14,6 +14,7 @@ studio: .venv/installed     ## serve the painting studio as a page of its own
 
 test: .venv/installed       ## prove that all of it works
 	bash .ci/browser
+	bash .ci/sandbox
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env tests chapters solutions
 
@@ -26,8 +27,10 @@ chapters: .venv/installed   ## run every chapter from a fresh kernel and store i
 quizzes: .venv/installed    ## build the quizzes from the item bank and the solutions
 	$(BIN)/python -m classroom.quizbank
 
-grade: .venv/installed      ## grade what lies in submitted/ and write feedback and grades.csv
-	$(BIN)/nbgrader autograde $(QUIZ); $(BIN)/nbgrader generate_feedback $(QUIZ) && $(BIN)/nbgrader export
+grade: .venv/installed      ## grade what lies in submitted/ (make grade A=03_forward_process)
+	$(BIN)/python -m classroom grade $(A)
+	$(BIN)/python -m classroom report $(A)
+	$(BIN)/python -m classroom feedback $(A) && $(BIN)/nbgrader export
 
 stamp: .venv/installed      ## write the repository's address into badges, first cells and README
 	$(BIN)/python -m classroom.publish && $(BIN)/python -m classroom.quizbank
