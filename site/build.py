@@ -1,10 +1,10 @@
 """Build the site: `make site`. The pages go to site/build/html, which git ignores.
 
-    npm            -> the runtime of the model, and the formulas
-    export.py      -> explain/model: the model as a browser runs it
-    pages.py       -> chapters, quizzes and glossary as Sphinx's sources
-    sphinx         -> the pages
-    sw.js          -> what keeps all of it for a visit without a network
+npm            -> the runtime of the model, and the formulas
+export.py      -> explain/model: the model as a browser runs it
+pages.py       -> chapters, quizzes and glossary as Sphinx's sources
+sphinx         -> the pages
+sw.js          -> what keeps all of it for a visit without a network
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def sphinx() -> None:
     es5 = NODE / "mathjax" / "es5"
     shutil.copytree(es5 / "output/chtml/fonts", mathjax / "output/chtml/fonts")
     shutil.copy(es5 / "tex-mml-chtml.js", mathjax)
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-j", "auto"]
+    command = [sys.executable, *"-m sphinx -b html -q -W --keep-going -j auto".split()]
     command += ["-c", SITE, "-d", BUILD / "doctrees", source, HTML]
     subprocess.run(list(map(str, command)), check=True)
 

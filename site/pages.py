@@ -131,7 +131,7 @@ def quiz_page(chapter: str, bank: dict) -> str:
         f'<p class="score" data-chapter="{chapter}" role="status"></p>',
     ]
     for number, item in enumerate(bank["items"], 1):
-        parts += [f"## Question {number}", item["stem"].strip(), placeholder(item["id"], stem=False)]
+        parts += [f"## Question {number}", item["stem"].strip(), placeholder(item["id"], False)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -181,7 +181,7 @@ def write_glossary(chapters: dict[Path, list], page: Path) -> None:
             for term in terms:
                 entry = entries.setdefault(term.lower(), {"term": term, "says": {}})
                 entry["says"].setdefault(meaning, []).append(link)
-    lines = ["# Glossary", "", "Every name that a chapter introduces, and where.", "", "```{glossary}"]
+    lines = ["# Glossary\n", "Every name that a chapter introduces, and where.\n", "```{glossary}"]
     for _, entry in sorted(entries.items(), key=lambda e: e[0].lstrip("`$\\")):
         lines.append(entry["term"])
         says = [f"{meaning} ({', '.join(links)})" for meaning, links in entry["says"].items()]

@@ -27,6 +27,7 @@ TOP_LEVEL = {
     "quizzes",
     "assets",
     "imagegen",
+    "site",
     "tests",
 }
 
