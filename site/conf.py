@@ -18,14 +18,16 @@ copybutton_exclude = ".linenos, .gp"
 
 html_theme = "sphinx_book_theme"
 html_title = project
-html_static_path = ["static"]
+html_static_path = ["build/source/static"]  # as pages.py and build.py fill it
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"type": "module"})]
 html_favicon = "static/icon.svg"
 html_show_sourcelink = False
 html_copy_source = False
 mathjax_path = "mathjax/tex-mml-chtml.js"  # ours, not a content network's
+html_sidebars = {"index": []}  # the first page has its own map
 html_theme_options = {
+    "navbar_persistent": [],
     "repository_url": REPOSITORY,
     "repository_branch": REVISION,
     "path_to_docs": "",
@@ -36,4 +38,5 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "logo": {"text": project},
+    "show_prev_next": True,
 }

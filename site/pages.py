@@ -37,6 +37,7 @@ def write_pages(folder: Path) -> None:
     index = index.replace("{{tree}}", "\n".join(f"chapters/{stem}" for stem in titles))
     index = index.replace("{{repository}}", REPOSITORY)
     (folder / "index.md").write_text(index, encoding="utf-8")
+    shutil.copy(Path(__file__).parent / "explainer.md", folder)
     shutil.copytree(Path(__file__).parent / "static", folder / "static", dirs_exist_ok=True)
     figures = ROOT / "assets" / "figures"
     shutil.copytree(figures, folder / "figures", dirs_exist_ok=True)

@@ -9,7 +9,7 @@ export function showAttention(session, tokenizer) {
 
   const begin = () => {
     words = group(tokenizer, session.drawing.recipe.prompt);
-    chosen = Math.max(0, words.findIndex(({ word }) => word in tokenizer.names));
+    chosen = Math.max(0, words.findIndex(({ word }) => Object.hasOwn(tokenizer.names, word)));
     byId("attention-words").replaceChildren(
       ...words.map(({ word }, i) => {
         const button = element("button", { type: "button" }, word);

@@ -106,6 +106,9 @@ byId("stop").onclick = () => {
 session.addEventListener("begin", () => {
   byId("save").disabled = true;
   history.replaceState(null, "", toLink(session.recipe, about));
+  // On a narrow screen the picture lies below the form.
+  const box = byId("picture").getBoundingClientRect();
+  if (box.top > innerHeight / 2) byId("picture").scrollIntoView({ block: "center" });
 });
 session.addEventListener("shown", () => {
   if (!session.drawing.pixels) news(`Drawing: step ${session.step.i + 1} of ${session.step.of}`);

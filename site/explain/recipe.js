@@ -38,7 +38,7 @@ export function fromLink(hash, about) {
   const recipe = usual(about);
   const complaints = [];
   for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-    if (NUMBERS[name]) {
+    if (Object.hasOwn(NUMBERS, name)) {
       const [least, most, whole] = NUMBERS[name];
       const value = Number(text);
       if (text.trim() && value >= least && value <= most && (!whole || Number.isInteger(value))) {
@@ -49,7 +49,7 @@ export function fromLink(hash, about) {
     } else if (name === "prompt" || name === "negative_prompt") {
       recipe[name] = text;
     } else if (name === "scheduler") {
-      if (about.schedulers[text]) recipe[name] = text;
+      if (Object.hasOwn(about.schedulers, text)) recipe[name] = text;
       else complaints.push(`This page has no scheduler ${text}, so ${recipe.scheduler} draws.`);
     } else if (SETTINGS.includes(name) && text !== String(recipe[name])) {
       complaints.push(`This page draws with ${name} ${recipe[name]} only, not ${text}.`);
