@@ -11,17 +11,22 @@ import re
 import shutil
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 import nbformat
 import yaml
 from markdown_it import MarkdownIt
 
 from imagegen import REPOSITORY, REVISION
+from imagegen.storybook.caption import read, unknown_words
 
 ROOT = Path(__file__).resolve().parents[1]
 ASK = re.compile(r"^\s*ask\(\s*[\"'](\w+)[\"']", re.M)
 BADGE = re.compile(r"^\[!\[Open in Colab\].*\n+", re.M)
+STRING = re.compile(r"\"([^\"\n]{8,90})\"")
+SEED = re.compile(r"manual_seed\((\d+)\)")
 QUIZ_FILE = re.compile(r"`?quizzes/(\d\d_\w+)/quiz\.ipynb`?")
+GLOSSARY = "Every name that a chapter introduces, and where; also as an {ref}`index <genindex>`.\n"
 MARKDOWN = MarkdownIt("commonmark")
 
 
@@ -47,7 +52,8 @@ def write_chapter(path: Path, folder: Path) -> str:
     """Copy a chapter, made ready for the page, and return its title."""
     notebook = nbformat.read(path, as_version=4)
     title = re.match(r"# (.+)", notebook.cells[0].source)[1]
-    notebook.cells[0].source = BADGE.sub("", notebook.cells[0].source) + "\n\n" + doors(path)
+    first = notebook.cells[0]
+    first.source = BADGE.sub("", first.source) + "\n\n" + doors(path, recipes(notebook))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = QUIZ_FILE.sub(r"[quiz \1](../quizzes/\1.md)", cell.source)
@@ -62,15 +68,37 @@ def write_chapter(path: Path, folder: Path) -> str:
     return title
 
 
-def doors(path: Path) -> str:
-    """The line of links under a chapter's title."""
+def doors(path: Path, drawn: list[dict]) -> str:
+    """The lines of links under a chapter's title; drawn: its recipes, for the explainer."""
     slug = REPOSITORY.removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{slug}/blob/{REVISION}/chapters/{path.name}"
+    explainer = "../explain/index.html"
+    links = [
+        f'<a href="{explainer}#{escape(urlencode(recipe))}">{escape(recipe["prompt"])}</a>'
+        for recipe in drawn[:4]
+    ] or [f'<a href="{explainer}">any sentence</a>']
     return (
         f"[Open in Colab]({colab}) · {{download}}`Download the notebook <{path.name}>` · "
-        f"[Quiz](../quizzes/{path.stem}.md) · "
-        '<a href="../explain/index.html">Draw in the browser</a>'
+        f"[Quiz](../quizzes/{path.stem}.md)\n\nDraw in the browser: {' · '.join(links)}"
     )
+
+
+def recipes(notebook) -> list[dict]:
+    """The prompts in a notebook's code that the model can draw, each once.
+
+    A prompt comes with a seed where its cell has no other prompt and one seed.
+    """
+    found: dict[str, dict] = {}
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        texts = [text for text in STRING.findall(cell.source) if len(read(text)) > 1]
+        texts = [text for text in texts if not unknown_words(text)]
+        seeds = SEED.findall(cell.source)
+        seed = {"seed": seeds[0]} if len(texts) == len(seeds) == 1 else {}
+        for text in texts:
+            found.setdefault(text, {"prompt": text} | seed)
+    return list(found.values())
 
 
 def alt_text(cell) -> str:
@@ -182,7 +210,7 @@ def write_glossary(chapters: dict[Path, list], page: Path) -> None:
             for term in terms:
                 entry = entries.setdefault(term.lower(), {"term": term, "says": {}})
                 entry["says"].setdefault(meaning, []).append(link)
-    lines = ["# Glossary\n", "Every name that a chapter introduces, and where.\n", "```{glossary}"]
+    lines = ["# Glossary\n", GLOSSARY, "```{glossary}"]
     for _, entry in sorted(entries.items(), key=lambda e: e[0].lstrip("`$\\")):
         lines.append(entry["term"])
         says = [f"{meaning} ({', '.join(links)})" for meaning, links in entry["says"].items()]

@@ -13,6 +13,7 @@ import { showSteps } from "./steps.js";
 import { Tokenizer } from "./tokenizer.js";
 import { showTokens } from "./tokens.js";
 
+navigator.serviceWorker?.register("../sw.js");
 const about = await (await fetch("model/model.json")).json();
 const { recipe, complaints } = fromLink(location.hash, about);
 const session = new Session(about, new Painter(), recipe);
@@ -186,5 +187,4 @@ showVerdict(session, tokenizer);
 showCompare(session, load);
 showDoodle(session, load);
 news(complaints.join(" ") || `The first drawing fetches the model: ${(bytes / 1e6).toFixed(0)} MB, once.`);
-navigator.serviceWorker?.register("../sw.js");
 document.documentElement.dataset.ready = "yes";

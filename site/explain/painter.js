@@ -4,8 +4,26 @@ export class Painter {
   constructor() {
     this.waiting = new Map();
     this.count = 0;
-    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    this.worker.onmessage = ({ data }) => {
+  }
+
+  // Fetch the model, once; onProgress({loaded, total}) in bytes.
+  load(onProgress) {
+    this.loading ??= this.#start(onProgress).catch((error) => {
+      this.loading = null;
+      throw error;
+    });
+    return this.loading;
+  }
+
+  async #start(onProgress) {
+    await keeper();
+    this.worker ??= this.#hire();
+    return this.#ask({ ask: "load" }, onProgress);
+  }
+
+  #hire() {
+    const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }) => {
       const asked = this.waiting.get(data.id);
       if (!asked) return;
       if ("step" in data) {
@@ -16,20 +34,13 @@ export class Painter {
       if ("error" in data) asked.reject(new Error(data.error));
       else asked.resolve(data.answer);
     };
-    this.worker.onerror = (event) => {
+    worker.onerror = (event) => {
       const error = new Error(event.message || "The drawing thread could not be started.");
       for (const { reject } of this.waiting.values()) reject(error);
       this.waiting.clear();
+      this.worker = this.loading = null;
     };
-  }
-
-  // Fetch the model, once; onProgress({loaded, total}) in bytes.
-  load(onProgress) {
-    this.loading ??= this.#ask({ ask: "load" }, onProgress).catch((error) => {
-      this.loading = null;
-      throw error;
-    });
-    return this.loading;
+    return worker;
   }
 
   // Draw a recipe: {z, pixels, seconds}, or null if it was stopped by the signal.
@@ -54,4 +65,15 @@ export class Painter {
     signal?.addEventListener("abort", () => this.worker.postMessage({ ask: "stop", id }));
     return answer;
   }
+}
+
+// Wait for sw.js to be at work, or at most two seconds: only then is it given what the worker
+// fetches, to keep it for a visit without a network.
+async function keeper() {
+  const own = navigator.serviceWorker;
+  if (!own || own.controller) return;
+  await Promise.race([
+    new Promise((done) => own.addEventListener("controllerchange", done, { once: true })),
+    new Promise((done) => setTimeout(done, 2000)),
+  ]);
 }
