@@ -97,6 +97,8 @@ def sphinx() -> None:
     command = [sys.executable, *"-m sphinx -b html -q -W --keep-going -j auto".split()]
     command += ["-c", SITE, "-d", BUILD / "doctrees", source, HTML]
     subprocess.run(list(map(str, command)), check=True)
+    for template in (HTML / "_static").glob("*.html"):  # the theme's own, no pages
+        template.unlink()
 
 
 def copy_explainer() -> None:

@@ -94,7 +94,16 @@ if (places.length || document.querySelector(".score")) {
   all();
 }
 
-// The theme builds parts of the page too late for a screen reader, or without a name.
-for (const code of document.querySelectorAll("div.highlight pre, .output pre, .math")) code.tabIndex = 0;
+// What the theme leaves without a name or a place, for readers who hear the page.
+for (const code of document.querySelectorAll("div.highlight pre, .output pre")) code.tabIndex = 0;
+for (const button of document.querySelectorAll(".search-button-field")) {
+  button.removeAttribute("aria-label"); // its text is its name
+}
+for (const toggle of document.querySelectorAll("nav summary")) {
+  toggle.setAttribute("aria-label", "Show or hide the pages below");
+}
+const sidebar = document.querySelector("#pst-primary-sidebar");
+sidebar?.setAttribute("role", "complementary");
+sidebar?.setAttribute("aria-label", "Course");
 
 navigator.serviceWorker?.register(new URL("../sw.js", base));
