@@ -38,10 +38,24 @@ stamp: .venv/installed      ## write the repository's address into badges, first
 models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/python -m imagegen.training
 
+site: .venv/site            ## build the course as a website, with the model alive in it (needs npm)
+	OMP_NUM_THREADS=1 $(BIN)/python site/build.py
+
+site-serve: .venv/site      ## show the website that `make site` has built
+	$(BIN)/python site/serve.py
+
+site-test: .venv/site       ## prove that the website works, in a real browser
+	bash .ci/browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest site/test_built.py
+
+.venv/site: site/requirements.txt .venv/installed
+	$(BIN)/pip install --no-compile -r site/requirements.txt
+	@touch $@
+
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This course needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
-.PHONY: lab studio test check chapters quizzes grade models stamp
+.PHONY: lab studio test check chapters quizzes grade models stamp site site-serve site-test
