@@ -17,7 +17,6 @@ import io
 import os
 import re
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
