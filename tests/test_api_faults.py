@@ -15,7 +15,7 @@ import psutil
 import pytest
 import uvicorn
 from PIL import Image
-from test_api_hard import FORM, JSON, MASK, E, G, ask, edit, memory, png, post
+from test_api_hard import FORM, JSON, MASK, E, G, edit, memory, picture_body, png, post
 from wire import connect, file
 
 from imagegen.api import start
@@ -93,7 +93,7 @@ def test_a_conversation_of_1200_messages_is_answered_beside_the_others(server, c
 @pytest.mark.parametrize("name", ["n", "seed", "steps", "guidance", "partial_images"])
 def test_a_number_of_400_digits_is_refused(server, name):
     for digits in ("1" + "0" * 400, "-1" + "0" * 400):
-        status, body = post(server, G, JSON, ask()[:-1] + f', "{name}": {digits}}}')
+        status, body = post(server, G, JSON, picture_body()[:-1] + f', "{name}": {digits}}}')
         assert status == 400 and json.loads(body)["error"]["param"] == name, body
         status, body = post(server, E, FORM, edit((name, digits)))
         assert status == 400 and json.loads(body)["error"]["param"] == name, body
@@ -158,7 +158,7 @@ def test_an_edit_may_come_as_json(server, client):
     url = "data:image/png;base64," + base64.b64encode(png(castle)).decode()
     mask = "data:image/png;base64," + base64.b64encode(MASK).decode()
     given = {"seed": 1, "steps": 4}
-    body = ask(images=[{"image_url": url}], mask={"image_url": mask}, **given)
+    body = picture_body(images=[{"image_url": url}], mask={"image_url": mask}, **given)
     status, answer = post(server, E, JSON, body)
     assert status == 200, answer
     as_form = client.images.edit(
@@ -168,7 +168,7 @@ def test_an_edit_may_come_as_json(server, client):
     assert json.loads(answer)["data"][0]["b64_json"] == as_form.data[0].b64_json
     for images, param in (([{"file_id": "a"}], "image"), ([{"image_url": "x"}], "image"),
                           ("a", "images"), ([], "image"), ([7], "image")):  # fmt: skip
-        status, answer = post(server, E, JSON, ask(images=images))
+        status, answer = post(server, E, JSON, picture_body(images=images))
         assert status == 400 and json.loads(answer)["error"]["param"] == param, answer
 
 
@@ -213,7 +213,9 @@ def test_the_connection_still_works_after_a_500(broken_server):
 
 def send(server, headers, path=f"/v1/{G}", body=None):
     connection = http.client.HTTPConnection(*address(server), timeout=60)
-    connection.request("POST", path, body or ask(steps=2), {"Content-Type": JSON} | headers)
+    connection.request(
+        "POST", path, body or picture_body(steps=2), {"Content-Type": JSON} | headers
+    )
     answer = connection.getresponse()
     return answer, json.loads(answer.read())
 

@@ -74,47 +74,48 @@ SMALL, FULL = png(Image.new("L", (64, 64))), png(Image.new("RGBA", (128, 128), "
 G, E, R = "images/generations", "images/edits", "responses"
 
 
-def ask(**given):
+def picture_body(**given):
     return json.dumps(RIGHT | given)
 
 
-def say(**given):
+def text_body(**given):
     return json.dumps({"model": "storybook-grammar"} | given)
 
 
 GARBAGE = {
     "no body": (G, JSON, ""),
     "no JSON": (G, JSON, "prompt=a cat"),
-    "half of it": (G, JSON, ask()[:-5]),
+    "half of it": (G, JSON, picture_body()[:-5]),
     "bytes that are no text": (G, JSON, b'{"prompt": "\xff\xfe"}'),
     "a list": (G, JSON, "[1, 2]"),
     "a number": (G, JSON, "7"),
     "null": (G, JSON, "null"),
     "a deep nest": (G, JSON, '{"a":' * 100_000),
-    "three megabytes": (G, JSON, ask(user="a" * 3_000_000)),
-    "another content type": (G, "text/plain", ask()),
-    "no content type": (G, "", ask()),
+    "three megabytes": (G, JSON, picture_body(user="a" * 3_000_000)),
+    "another content type": (G, "text/plain", picture_body()),
+    "no content type": (G, "", picture_body()),
     "a form where JSON belongs": (G, FORM, edit()),
-    "NaN": (G, JSON, ask(guidance=float("nan"))),
-    "infinity": (G, JSON, ask()[:-1] + ', "guidance": 1e999}'),
-    "a huge n": (G, JSON, ask(n=10**30)),
-    "a number of 10,000 digits": (G, JSON, ask()[:-1] + ', "n": ' + "9" * 10_000 + "}"),
-    "n below 0": (G, JSON, ask(n=-1)),
-    "n in words": (G, JSON, ask(n="two")),
-    "a true n": (G, JSON, ask(n=True)),
-    "a list of prompts": (G, JSON, ask(prompt=["a cat"])),
-    "an object for a model": (G, JSON, ask(model={"id": "storybook-sd"})),
+    "NaN": (G, JSON, picture_body(guidance=float("nan"))),
+    "infinity": (G, JSON, picture_body()[:-1] + ', "guidance": 1e999}'),
+    "a huge n": (G, JSON, picture_body(n=10**30)),
+    "a number of 10,000 digits": (G, JSON, picture_body()[:-1] + ', "n": ' + "9" * 10_000 + "}"),
+    "n below 0": (G, JSON, picture_body(n=-1)),
+    "n in words": (G, JSON, picture_body(n="two")),
+    "a true n": (G, JSON, picture_body(n=True)),
+    "a list of prompts": (G, JSON, picture_body(prompt=["a cat"])),
+    "an object for a model": (G, JSON, picture_body(model={"id": "storybook-sd"})),
     "half a surrogate pair": (G, JSON, '{"model": "storybook-sd", "prompt": "\\ud800"}'),
     "such a model": (G, JSON, '{"model": "\\udfff", "prompt": "a cat"}'),
-    "a path for a model": (G, JSON, ask(model="../../../etc/passwd")),
-    "a null byte in the model": (G, JSON, ask(model="storybook-sd\0")),
-    "a huge size": (G, JSON, ask(size="99999x99999")),
-    "a strange size": (G, JSON, ask(size="١٢٨x١٢٨")),
-    "a million steps": (G, JSON, ask(steps=1_000_000)),
+    "a path for a model": (G, JSON, picture_body(model="../../../etc/passwd")),
+    "a null byte in the model": (G, JSON, picture_body(model="storybook-sd\0")),
+    "a huge size": (G, JSON, picture_body(size="99999x99999")),
+    "a strange size": (G, JSON, picture_body(size="١٢٨x١٢٨")),
+    "a million steps": (G, JSON, picture_body(steps=1_000_000)),
     "no prompt": (G, JSON, json.dumps({"model": "storybook-sd"})),
     "no model": (G, JSON, json.dumps({"prompt": "a cat"})),
-    "twice the wrong thing": (G, JSON, ask(seed=-1, size=7)),
-    "JSON where a form belongs": (E, JSON, ask()),
+    "twice the wrong thing": (G, JSON, picture_body(seed=-1, size=7)),
+    "an edit as JSON without an image": (E, JSON, picture_body()),
+    "a form of another kind": (E, "text/plain", edit()),
     "a form without an edge": (E, "multipart/form-data", edit()),
     "another edge": (E, "multipart/form-data; boundary=other", edit()),
     "half a form": (E, FORM, edit()[:-30]),
@@ -144,19 +145,19 @@ GARBAGE = {
     "too little strength": (E, FORM, edit(("strength", "0.01"), ("steps", "5"))),
     "strength that is no number": (E, FORM, edit(("strength", "nan"))),
     "n in a form": (E, FORM, edit(("n", "1e3"))),
-    "a description without input": (R, JSON, say()),
+    "a description without input": (R, JSON, text_body()),
     "an odd part of a theme": (
         R,
         JSON,
-        say(input=[{"role": "user", "content": [{"type": "x"}]}]),
+        text_body(input=[{"role": "user", "content": [{"type": "x"}]}]),
     ),
     "a theme of half a pair": (R, JSON, '{"model": "storybook-grammar", "input": "\\ud800"}'),
-    "numbers for messages": (R, JSON, say(input=[1, 2])),
-    "a painter for a writer": (R, JSON, say(model="storybook-sd", input="a cat")),
-    "a conversation that is none": (R, JSON, say(input="a cat", conversation="../../x")),
+    "numbers for messages": (R, JSON, text_body(input=[1, 2])),
+    "a painter for a writer": (R, JSON, text_body(model="storybook-sd", input="a cat")),
+    "a conversation that is none": (R, JSON, text_body(input="a cat", conversation="../../x")),
     "odd metadata": ("conversations", JSON, json.dumps({"metadata": {"a": 1}})),
-    "no such call": ("images/paintings", JSON, ask()),
-    "a path out of here": ("../../../../etc/passwd", JSON, ask()),
+    "no such call": ("images/paintings", JSON, picture_body()),
+    "a path out of here": ("../../../../etc/passwd", JSON, picture_body()),
 }
 
 
@@ -195,7 +196,10 @@ def test_garbage_is_answered_with_a_sentence(server, name):
 
 def test_what_the_garbage_was_made_from_is_right_and_the_server_lives(server, client):
     """If these were refused as well, the refusals above would prove nothing."""
-    for path, kind, body in ((G, JSON, ask(steps=2)), (E, FORM, edit(("mask", MASK, "m.png")))):
+    for path, kind, body in (
+        (G, JSON, picture_body(steps=2)),
+        (E, FORM, edit(("mask", MASK, "m.png"))),
+    ):
         status, body = post(server, path, kind, body)
         assert status == 200, body
     assert draw(client, 1) == draw(client, 1)
@@ -205,7 +209,8 @@ def test_another_name_for_this_machine_is_not_answered(server):
     host, port = server.url.split("/")[2].split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=60)
     connection.request("GET", "/v1/models", headers={"Host": "evil.example"})
-    assert connection.getresponse().status == 400
+    answer = connection.getresponse()
+    assert answer.status == 400 and json.loads(answer.read())["error"]["code"] == "unknown_host"
 
 
 def memory(server):
@@ -232,8 +237,8 @@ def test_many_at_once_each_get_their_own_picture(server, client):
     ]
     cases = [(seed, given) for given in kinds for seed in (1, 2)]
     alone = [draw(client, seed, **given) for seed, given in cases]
-    # The first of two, and the last of a stream, are the pictures drawn alone.
-    assert len(set(alone)) == len(alone) - 4
+    # The last of a stream is the picture drawn alone; the first of two may round differently.
+    assert len(alone) - 4 <= len(set(alone)) <= len(alone) - 2
     end, counts, wrong = time.monotonic() + SECONDS, [], []
 
     def work(number):

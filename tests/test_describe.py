@@ -1,12 +1,13 @@
 """Descriptions begin with a sentence the model can draw, keep the theme, and refuse the rest."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from imagegen.storybook import Scene, read, unknown_words, vocabulary
-from imagegen.storybook.describe import NEAREST, PAINTER, REFUSAL, describe, is_off_topic
+from imagegen.storybook.describe import NEAREST, PAINTER, REFUSAL, SAME, describe, is_off_topic
 
 OFF_TOPIC = [
     "Write a Python function that sorts a list",
@@ -105,7 +106,8 @@ def test_every_word_the_grammar_replaces_is_answered_by_a_scene_near_it():
         for seed in range(3):
             text = describe(word, seed)
             assert read(first(text)).items() >= read(near).items()
-            assert f'cannot show "{word}", so this is the nearest it has.' in text
+            excuse = f'cannot show "{word}", so this is the nearest it has.'
+            assert (excuse in text) == (word not in SAME)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,9 @@ def test_what_cannot_be_shown_is_said(theme, sentence):
     assert all(sentence in describe(theme, seed) for seed in range(10))
 
 
-@pytest.mark.parametrize("theme", ["lighthouse at night", "castles in the fog", "the lihgthouse"])
+@pytest.mark.parametrize(
+    "theme", ["lighthouse at night", "castles in the fog", "the lihgthouse", "🏰 at night", "🐉 🌙"]
+)
 def test_what_can_be_shown_needs_no_excuse(theme):
     assert not any("cannot show" in describe(theme, seed) for seed in range(10))
 
@@ -155,6 +159,76 @@ def test_what_is_unwanted_is_not_shown():
     for seed in range(40):
         assert scene(first(describe("a knight without snow", seed))).weather == "clear"
         assert scene(first(describe("a forest, no cat", seed))).subject == "none"
+
+
+@pytest.mark.parametrize(
+    "theme",
+    [
+        "a program of birds in spring",
+        "a shark attack at a football stadium",
+        "<b>a cat</b>",
+        "**a red castle**",
+        "the news on the breakfast table",
+        "the speech of the birds",
+        "the price of freedom",
+        "a fever dream",
+        "Will you paint a boat for me?",
+        "Generate an image of a lighthouse",
+    ],
+)
+def test_a_theme_is_not_refused_for_one_of_its_words(theme):
+    assert not is_off_topic(theme)
+    assert read(first(describe(theme))).items() >= read(theme).items()
+
+
+@pytest.mark.parametrize(
+    ("theme", "named"),
+    [
+        ("a 🐈 on a 🏖", {"subject": "cat", "place": "beach"}),
+        ("🏰🌃", {"subject": "castle", "time": "night"}),
+        ("🤖 in the ❄", {"subject": "robot", "weather": "snow"}),
+        ("⛵ 🌅", {"subject": "boat", "time": "dawn"}),
+    ],
+)
+def test_an_emoji_is_read_by_its_name(theme, named):
+    assert read(first(describe(theme))).items() >= named.items()
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "factors"),
+    [
+        ("a castle on a beach with birds", "remove the birds", {"detail": "none"}),
+        ("a castle on a beach with birds", "take away the birds", {"detail": "none"}),
+        ("a city with flying cars", "no cars, please", {"detail": "none"}),
+        ("a castle on a beach at noon", "make it darker", {"time": "night"}),
+        ("a tree in a meadow at night", "brighter", {"time": "day"}),
+        ("a red boat by the sea", "make the boat blue", {"colour": "blue"}),
+        ("a blue dragon", "not blue but green", {"colour": "green"}),
+        ("a lighthouse", "a bit more yellow", {"colour": "yellow"}),
+        ("a cat in the rain", "stop the rain", {"weather": "clear"}),
+        ("a lighthouse in the fog", "get rid of the fog", {"weather": "clear"}),
+        ("a cat", "Can you make it a winter scene?", {"weather": "snow"}),
+        ("a cat in the rain", "replace the cat with a robot", {"subject": "robot"}),
+        ("a red castle at night", "instead of night, noon", {"time": "day"}),
+        ("a cottage in the forest", "could you add a balloon?", {"detail": "balloon"}),
+        ("a cat on a beach", "keep the cat but change the place to a village",
+         {"place": "village"}),
+        ("a boat at night", "leave out the boat", {"subject": "none", "colour": "none"}),
+    ],
+)  # fmt: skip
+def test_a_change_changes_what_it_names_and_denies_nothing(before, change, factors):
+    for seed in range(10):
+        old = scene(first(describe(before, seed)))
+        text = describe(change, seed, [before])
+        assert vars(scene(first(text))) == vars(old) | factors
+        assert "cannot show" not in text
+
+
+def test_a_description_promises_nothing_of_places_and_paper():
+    """The model reads the first sentence alone: the others say what holds in all its pictures."""
+    for seed in range(200):
+        text = describe("a castle", seed)
+        assert not re.search(r"\b(left|right|corner|diagonal|grain|far away)\b", text)
 
 
 def test_any_text_model_is_told_to_refuse_with_the_same_sentence():

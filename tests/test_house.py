@@ -31,6 +31,7 @@ TOP_LEVEL = {
     "assets",
     "imagegen",
     "classroom",
+    "site",
     "tests",
 }
 

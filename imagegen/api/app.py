@@ -3,13 +3,16 @@
     /v1/models                          what is served, and until when
     /v1/images/generations              a prompt becomes pictures       (images.py)
     /v1/images/edits, /variations       pictures become pictures        (images.py)
-    /v1/responses, /v1/conversations    a theme becomes a description,
-                                        or a picture by its tool        (responses.py)
+    /v1/responses                       a theme becomes a description,
+                                        and a picture by a tool         (responses.py)
+    /v1/conversations                   earlier messages and pictures   (conversation.py)
     /v1/chat/completions                the older call for texts        (chat.py)
+    /control/fail                       faults, for practice            (faults.py)
 
 It needs no key and reads none. Used from chapter 11 on.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date
@@ -19,10 +22,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from imagegen.api import chat, images, responses
+from imagegen.api import chat, conversation, faults, images, responses
 from imagegen.api.catalogue import IMAGES, find, served
 from imagegen.api.errors import ApiError, answer_errors
-from imagegen.api.gate import Gate
+from imagegen.api.gate import Gate, Gone
 from imagegen.api.worker import Worker
 
 GONE = 499  # what servers write into their logs for a client that hung up; nobody receives it
@@ -30,7 +33,14 @@ GONE = 499  # what servers write into their logs for a client that hung up; nobo
 
 def load_storybook() -> Callable:
     """draw_recipes() of storybook-sd. It brings torch, which takes seconds, so only here."""
-    from imagegen.draw import draw_recipes
+    # Diffusers imports torch's compiler if it is there. That takes as long as all else together,
+    # and nothing is compiled here.
+    sys.modules.setdefault("torch._dynamo", None)
+    try:
+        from imagegen.draw import draw_recipes
+    finally:
+        if sys.modules["torch._dynamo"] is None:
+            del sys.modules["torch._dynamo"]
     from imagegen.models import load_pipeline
 
     return partial(draw_recipes, load_pipeline(IMAGES))
@@ -47,16 +57,15 @@ def create_app(
     app.state.emulate_retired = emulate_retired
     app.state.today = today or date.today()
     app.state.worker = Worker(places, load_storybook)
-    app.state.faults = images.Faults()
+    app.state.faults = faults.Faults()
     app.state.pictures = OrderedDict()
-    app.state.memory = responses.Memory()
-    app.include_router(images.router)
-    app.include_router(responses.router)
-    app.include_router(chat.router)
+    app.state.memory = conversation.Memory()
+    for part in (images, responses, conversation, chat, faults):
+        app.include_router(part.router)
     answer_errors(app)
     app.add_middleware(Gate, worker=app.state.worker)
 
-    @app.exception_handler(images.Gone)
+    @app.exception_handler(Gone)
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception):
         return Response(status_code=GONE)

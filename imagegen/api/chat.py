@@ -16,8 +16,8 @@ from pydantic import Field
 from imagegen.api.catalogue import find
 from imagegen.api.conversation import new_id, read_message, themes_of
 from imagegen.api.errors import invalid
-from imagegen.api.request import LARGEST_JSON_WITH_PICTURES, check, read_json
-from imagegen.api.responses import PAUSE, WithMetadata, refuse_formats, usage, without_effect
+from imagegen.api.request import LARGEST_JSON_WITH_PICTURES, WithMetadata, check, read_json
+from imagegen.api.responses import PAUSE, refuse_formats, usage, without_effect
 from imagegen.recipe import LAST_SEED
 from imagegen.storybook.describe import cut, describe
 
@@ -77,8 +77,8 @@ async def complete(request: Request):
         return StreamingResponse(
             chunks(about, text, reason, counts), media_type="text/event-stream"
         )
-    said = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
-    choice = {"index": 0, "message": said, "finish_reason": reason, "logprobs": None}
+    answer = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    choice = {"index": 0, "message": answer, "finish_reason": reason, "logprobs": None}
     return {"object": "chat.completion", **about, "choices": [choice], "usage": tokens}
 
 

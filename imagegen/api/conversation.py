@@ -1,22 +1,35 @@
-"""What is said to the server: messages and pictures as items, read, stored and shown page by page.
+"""Messages and pictures as items of a conversation: read, stored, and shown page by page.
 
 An item is a message {"role", "content": [part, ...]} or an image_generation_call, the picture that
 an earlier answer drew. The server stores the latest ones until it is stopped.
 """
 
+import asyncio
+import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from imagegen.api.errors import ApiError, invalid
-from imagegen.api.request import Body, check, read_data_url, wrong_type
+from imagegen.api.request import (
+    LARGEST_JSON_WITH_PICTURES,
+    Body,
+    WithMetadata,
+    check,
+    read_data_url,
+    read_json,
+    wrong_type,
+)
 
 MOST_STORED, MOST_CHARACTERS = 1000, 200_000_000  # of responses, and of conversations
 LONGEST = 32_000  # characters of one message
 ROLES = ("user", "assistant", "system", "developer")
+router = APIRouter()
+
 TEXT_PARTS = ("input_text", "output_text", "text")
 
 
@@ -158,7 +171,7 @@ def text_of(item: dict) -> str:
 
 
 def themes_of(items: list[dict]) -> list[str]:
-    """What the user has said, oldest first."""
+    """The words of the user's messages, oldest first."""
     return [text_of(item) for item in items if item.get("role") == "user"]
 
 
@@ -199,3 +212,74 @@ def page(items: list[dict], query: dict) -> dict:
         "first_id": shown[0]["id"] if shown else "",
         "last_id": shown[-1]["id"] if shown else "",
     }
+
+
+class ConversationRequest(WithMetadata):
+    """What a request for a new conversation may say."""
+
+    items: Any = None
+
+
+@router.post("/v1/conversations")
+async def create_conversation(request: Request):
+    body = await read_json(request, LARGEST_JSON_WITH_PICTURES)
+    wanted = check(ConversationRequest, body)
+    shown = {"id": new_id("conv"), "object": "conversation", "created_at": int(time.time())}
+    shown |= {"metadata": wanted.checked_metadata()}
+    items = await asyncio.to_thread(read_items, wanted.items) if wanted.items else []
+    request.app.state.memory.conversations.put(shown["id"], Stored(shown, items))
+    return shown
+
+
+def conversation_of(request: Request, key: str) -> Stored:
+    return request.app.state.memory.conversations.get(key, "conversation")
+
+
+@router.get("/v1/conversations/{key}")
+async def retrieve_conversation(request: Request, key: str):
+    return conversation_of(request, key).shown
+
+
+@router.post("/v1/conversations/{key}")
+async def update_conversation(request: Request, key: str):
+    wanted = check(WithMetadata, await read_json(request))
+    stored = conversation_of(request, key)
+    stored.shown = stored.shown | {"metadata": wanted.checked_metadata()}
+    return stored.shown
+
+
+@router.delete("/v1/conversations/{key}")
+async def delete_conversation(request: Request, key: str):
+    request.app.state.memory.conversations.delete(key, "conversation")
+    return {"id": key, "object": "conversation.deleted", "deleted": True}
+
+
+@router.get("/v1/conversations/{key}/items")
+async def conversation_items(request: Request, key: str):
+    return page(conversation_of(request, key).items, dict(request.query_params))
+
+
+@router.post("/v1/conversations/{key}/items")
+async def add_items(request: Request, key: str):
+    wanted = check(ConversationRequest, await read_json(request, LARGEST_JSON_WITH_PICTURES))
+    stored = conversation_of(request, key)
+    new = await asyncio.to_thread(read_items, wanted.items, stored.items)
+    stored.items += new
+    request.app.state.memory.conversations.put(key, stored)
+    return page(new, {"order": "asc", "limit": "100"})
+
+
+@router.get("/v1/conversations/{key}/items/{item}")
+async def retrieve_item(request: Request, key: str, item: str):
+    for found in conversation_of(request, key).items:
+        if found["id"] == item:
+            return found
+    raise ApiError(f"Item with id '{item[:80]}' not found.", "item_id", "not_found", status=404)
+
+
+@router.delete("/v1/conversations/{key}/items/{item}")
+async def delete_item(request: Request, key: str, item: str):
+    found = await retrieve_item(request, key, item)
+    stored = conversation_of(request, key)
+    stored.items.remove(found)
+    return stored.shown

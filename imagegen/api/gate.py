@@ -5,11 +5,15 @@ name of its own. Each answer carries the headers of OpenAI's service. A fault of
 an answer like any other, after which the connection still works.
 """
 
+import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Awaitable
+from typing import Any
 from urllib.parse import urlsplit
 
+from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -82,3 +86,20 @@ def hostname(address: str) -> str | None:
         return urlsplit(address).hostname
     except ValueError:
         return None
+
+
+class Gone(Exception):
+    """The client has left, so that there is nobody to answer."""
+
+
+async def unless_gone(request: Request, work: Awaitable) -> Any:
+    """What `work` gives; if the client leaves before, the work is cancelled and Gone raised."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.2)
+            if not task.done() and await request.is_disconnected():
+                raise Gone
+        return task.result()
+    finally:
+        task.cancel()

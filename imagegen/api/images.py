@@ -13,20 +13,17 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
-from pydantic import Field
 
 from imagegen.api.errors import ApiError, invalid
 from imagegen.api.families import PictureRequest, read_picture_request
+from imagegen.api.gate import unless_gone
 from imagegen.api.request import (
     LARGEST_JSON_WITH_PICTURES,
-    Body,
-    check,
     content_type,
     read_data_url,
     read_form,
@@ -39,58 +36,9 @@ from imagegen.recipe import Recipe, png_bytes
 from imagegen.storybook.caption import words
 
 MOST_STORED = 64  # pictures that can still be fetched by their url
-PATIENCE = 600  # seconds that a request without an answer is held, as long as the client waits
 
 router = APIRouter()
 decoding = asyncio.Semaphore(1)  # pictures are opened one after the other, for the memory's sake
-
-
-@dataclass
-class Faults:
-    """What the next requests for pictures meet, so that a learner can meet it: kind by kind."""
-
-    next: list[str] = field(default_factory=list)
-
-    async def meet(self, request: Request) -> None:
-        """ApiError for the next fault in line; a timeout is an answer that never comes."""
-        kind = self.next.pop(0) if self.next else None
-        if kind == "timeout":
-            await unless_gone(request, asyncio.sleep(PATIENCE))
-        if kind:
-            raise ApiError(**FAULTS[kind])
-
-
-FAULTS = {
-    "rate_limit": {
-        "message": "Rate limit reached. Please try again in 1 s.",
-        "status": 429,
-        "type": "requests",
-        "code": "rate_limit_exceeded",
-        "retry_after": 1,
-    },
-    "moderation": {
-        "message": "Your request was rejected by the safety system.",
-        "status": 400,
-        "type": "image_generation_user_error",
-        "code": "moderation_blocked",
-    },
-    "server_error": {
-        "message": "The server had an error while processing your request. Please try again.",
-        "status": 500,
-        "type": "server_error",
-        "code": "server_error",
-    },
-    "timeout": {
-        "message": "The server took too long to answer.",
-        "status": 504,
-        "type": "server_error",
-        "code": "timeout",
-    },
-}
-
-
-class Gone(Exception):
-    """The client has left, so that there is nobody to answer."""
 
 
 @dataclass(frozen=True)
@@ -228,21 +176,6 @@ async def picture(request: Request, name: str):
     return Response(base64.b64decode(data), media_type=f"image/{name.rpartition('.')[2]}")
 
 
-class FaultRequest(Body):
-    """What a learner wants to meet next."""
-
-    kind: Literal[*FAULTS] = "server_error"
-    times: int = Field(1, ge=0, le=1000)
-
-
-@router.post("/control/fail")
-async def fail(request: Request):
-    """Let the next requests for pictures meet a fault: {"kind": ..., "times": 1}."""
-    fault = check(FaultRequest, await read_json(request))
-    request.app.state.faults.next += [fault.kind] * fault.times
-    return fault.model_dump()
-
-
 @asynccontextmanager
 async def place(request: Request) -> AsyncIterator[Job]:
     """A place in the queue while a request is answered; a stream keeps it until its end."""
@@ -262,19 +195,6 @@ async def answer(request: Request, job: Job, order: Order) -> Response:
         return EventStream(stream(job, order), job, headers)
     body = await unless_gone(request, collect(request, job, order))
     return JSONResponse(body, headers=headers)
-
-
-async def unless_gone(request: Request, work):
-    """What `work` gives; if the client leaves before, the work is cancelled and Gone raised."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=0.2)
-            if not task.done() and await request.is_disconnected():
-                raise Gone
-        return task.result()
-    finally:
-        task.cancel()
 
 
 class EventStream(StreamingResponse):

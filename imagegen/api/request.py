@@ -34,6 +34,18 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class WithMetadata(Body):
+    """Up to 16 pairs of short texts, which are given back as they came."""
+
+    metadata: dict[str, str] = {}
+
+    def checked_metadata(self) -> dict:
+        pairs = self.metadata.items()
+        if len(pairs) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in pairs):
+            raise invalid("Metadata has at most 16 pairs of short texts.", "metadata")
+        return self.metadata
+
+
 Schema = TypeVar("Schema", bound=Body)
 
 

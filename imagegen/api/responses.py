@@ -34,6 +34,7 @@ from imagegen.api.families import EDITS_ONLY, read_picture_request
 from imagegen.api.request import (
     LARGEST_JSON_WITH_PICTURES,
     Body,
+    WithMetadata,
     check,
     read_data_url,
     read_json,
@@ -60,18 +61,6 @@ def without_effect(names: tuple[str, ...]) -> type[Body]:
     return create_model("NoEffect", __base__=Body, **{name: (Any, None) for name in names})
 
 
-class WithMetadata(Body):
-    """Up to 16 pairs of short texts, which are given back as they came."""
-
-    metadata: dict[str, str] = {}
-
-    def checked_metadata(self) -> dict:
-        pairs = self.metadata.items()
-        if len(pairs) > 16 or any(len(key) > 64 or len(value) > 512 for key, value in pairs):
-            raise invalid("Metadata has at most 16 pairs of short texts.", "metadata")
-        return self.metadata
-
-
 class TextRequest(without_effect(NO_EFFECT), WithMetadata):
     """What a request for a response may say."""
 
@@ -94,7 +83,7 @@ class Turn:
     """A checked request for a response, and all that its answer needs."""
 
     response: dict  # as it begins
-    text: str  # what is said
+    text: str  # that it has
     length: int | None  # tokens after which it ends
     order: images.Order | None  # the picture, if one is drawn
     action: str  # "generate" or "edit"
@@ -178,7 +167,7 @@ def read_earlier(wanted: TextRequest, memory: Memory) -> tuple[str | None, list[
 
 
 def begin(wanted: TextRequest, model: str, conversation: str | None) -> dict:
-    """The response as it is before anything is said."""
+    """The response as it is before it has any text."""
     plain = {"parameters": None, "strict": None}  # what a function needs and may leave out
     return {
         "id": new_id("resp"),
@@ -239,7 +228,7 @@ async def order_picture(
 
 
 async def answer(request, wanted: TextRequest, turn: Turn, job, new: list, items: list):
-    """Say and draw, and answer with the response at once or event by event."""
+    """Write and draw, and answer with the response at once or event by event."""
     memory = request.app.state.memory
 
     async def events() -> AsyncIterator[tuple[str, dict]]:
@@ -386,74 +375,3 @@ async def input_items(request: Request, key: str):
 async def cancel(request: Request, key: str):
     request.app.state.memory.responses.get(key, "response_id")
     raise invalid("Cannot cancel a response that is completed.", "response_id")
-
-
-class ConversationRequest(WithMetadata):
-    """What a request for a new conversation may say."""
-
-    items: Any = None
-
-
-@router.post("/v1/conversations")
-async def create_conversation(request: Request):
-    body = await read_json(request, LARGEST_JSON_WITH_PICTURES)
-    wanted = check(ConversationRequest, body)
-    shown = {"id": new_id("conv"), "object": "conversation", "created_at": int(time.time())}
-    shown |= {"metadata": wanted.checked_metadata()}
-    items = await asyncio.to_thread(read_items, wanted.items) if wanted.items else []
-    request.app.state.memory.conversations.put(shown["id"], Stored(shown, items))
-    return shown
-
-
-def conversation_of(request: Request, key: str) -> Stored:
-    return request.app.state.memory.conversations.get(key, "conversation")
-
-
-@router.get("/v1/conversations/{key}")
-async def retrieve_conversation(request: Request, key: str):
-    return conversation_of(request, key).shown
-
-
-@router.post("/v1/conversations/{key}")
-async def update_conversation(request: Request, key: str):
-    wanted = check(WithMetadata, await read_json(request))
-    stored = conversation_of(request, key)
-    stored.shown = stored.shown | {"metadata": wanted.checked_metadata()}
-    return stored.shown
-
-
-@router.delete("/v1/conversations/{key}")
-async def delete_conversation(request: Request, key: str):
-    request.app.state.memory.conversations.delete(key, "conversation")
-    return {"id": key, "object": "conversation.deleted", "deleted": True}
-
-
-@router.get("/v1/conversations/{key}/items")
-async def conversation_items(request: Request, key: str):
-    return page(conversation_of(request, key).items, dict(request.query_params))
-
-
-@router.post("/v1/conversations/{key}/items")
-async def add_items(request: Request, key: str):
-    wanted = check(ConversationRequest, await read_json(request, LARGEST_JSON_WITH_PICTURES))
-    stored = conversation_of(request, key)
-    new = await asyncio.to_thread(read_items, wanted.items, stored.items)
-    stored.items += new
-    request.app.state.memory.conversations.put(key, stored)
-    return page(new, {"order": "asc", "limit": "100"})
-
-
-@router.get("/v1/conversations/{key}/items/{item}")
-async def retrieve_item(request: Request, key: str, item: str):
-    for found in conversation_of(request, key).items:
-        if found["id"] == item:
-            return found
-    raise ApiError(f"Item with id '{item[:80]}' not found.", "item_id", "not_found", status=404)
-
-
-@router.delete("/v1/conversations/{key}/items/{item}")
-async def delete_item(request: Request, key: str, item: str):
-    found = await retrieve_item(request, key, item)
-    stored = conversation_of(request, key)
-    stored.items.remove(found)
-    return stored.shown

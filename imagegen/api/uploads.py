@@ -17,7 +17,7 @@ from imagegen.recipe import fingerprint
 
 LARGEST_IMAGE, LARGEST_MASK = 50_000_000, 4_000_000  # bytes
 MOST_PIXELS = 100_000_000  # of all pictures of a request: small files can hold very large ones
-FULL_SIZE = 4_000_000  # pixels up to which the picture under a mask is kept as it came
+FULL_SIZE = 4_000_000  # pixels up to which the picture under a mask stays as it came
 STRENGTH = 0.6  # of an edit without a mask, or of several pictures
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
+from functools import cache
 
 from imagegen.storybook.scene import FACTORS, Scene
 
@@ -136,6 +137,12 @@ def read(prompt: str) -> dict[str, str]:
 
 def unknown_words(prompt: str) -> list[str]:
     """The words and emoji of a prompt that no training caption contains, in order, each once."""
-    known = set(vocabulary())
+    known = _known()
     found = [w for w in words(prompt) if w.isalnum() or unicodedata.category(w) == "So"]
     return list(dict.fromkeys(word for word in found if word not in known))
+
+
+@cache
+def _known() -> frozenset[str]:
+    """The words of vocabulary(), to look them up."""
+    return frozenset(vocabulary())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -67,8 +68,9 @@ NEAREST = {
     **dict.fromkeys(["love", "farewell", "nostalgia", "warmer"], "sunset"),
     **dict.fromkeys(["dark", "darker", "darkness", "moonlight", "moonlit"], "night"),
     **dict.fromkeys(["sun", "sunny", "summer", "bright", "brighter", "lighter"], "day"),
-    **dict.fromkeys(["ice", "frost", "christmas", "cold", "colder"], "snow"),
-    **dict.fromkeys(["storm", "thunder", "lightning", "wet", "tears", "sorrow"], "rain"),
+    **dict.fromkeys(["ice", "frost", "christmas", "cold", "colder", "snowing"], "snow"),
+    **dict.fromkeys(["snowed", "snowflake", "snowman"], "snow"),
+    **dict.fromkeys(["storm", "thunder", "wet", "tears", "sorrow", "raining", "rained"], "rain"),
     **dict.fromkeys(["cloud", "haze", "loneliness", "solitude", "ghost"], "fog"),
     # colours
     **dict.fromkeys(["orange", "crimson", "brown", "scarlet", "rust"], "red"),
@@ -79,9 +81,18 @@ NEAREST = {
     **dict.fromkeys(["emerald", "olive", "lime"], "green"),
 }
 
+# Words of that table that mean just what stands for them, so that nothing is lacking.
+SAME = set(
+    "home dark darker darkness moonlight moonlit sun sunny bright brighter lighter warmer cold "
+    "colder ice frost haze wet sailing crimson scarlet gold golden azure violet pale emerald "
+    "street skyline metropolis ocean coast shore hill peak storm water wave waves snowing snowed "
+    "raining rained".split()
+)
+
 # A polite way to ask for a painting is no order; the rest of the theme is judged without it.
 ASKING = re.compile(
-    r"^\W*(please\W+)?((can|could|would) you\W+|i(\W?d| would)? (want|like|love)( to see)?\W+)?"
+    r"^\W*(please\W+)?((can|could|would|will) you\W+|let(\W?s| us)\W+"
+    r"|i(\W?d| would)? (want|like|love)( to (see|have))?\W+)?"
     r"(please\W+)?((paint|draw|describe|imagine|show|create|generate|make|give)\W+)?((me|us)\W+)?"
     r"((an?|the|some)\W+)?"
     r"((oil |watercolou?r )?(painting|picture|illustration|drawing|image|photo(graph)?)"
@@ -106,10 +117,10 @@ OFF_TOPIC = re.compile(
       |to\ buy\b|from\ now\ on)
     # what is written, computed, decided or sold, and not painted
     | \b(essays?|homework|assignment|exam|thesis|article|blog|tweet|e-?mail|cover\ letter|poem
-      |r[eé]sum[eé]|lyrics|jokes?|riddle|speech|report|paragraph|story\ about|slogan|recipe|caption
+      |r[eé]sum[eé]|lyrics|jokes?|riddle|paragraph|story\ about|slogan|recipe|caption
       |(text|words)\ of|((\d+|hundred|thousand)\W+words?)|instructions?|prompts?|password
-      |(api|secret)\ key|assistant|chatbot|language\ model|developer\ mode|advice|news|workout|diet
-      |business\ plan|plan\ (a|my|for)|code|coding|script|programs?|programming|javascript
+      |(api|secret)\ key|assistant|chatbot|language\ model|developer\ mode|advice|workout|diet
+      |business\ plan|plan\ (a|my|for)|code|coding|script|programming|javascript
       |typescript|sql|select\b.+\bfrom|import\ \w+|html|css|regex|json|software|algorithm|quicksort
       |recursion|comprehension|kubernetes|function|api|equations?|integrals?|integrate|derivative
       |algebra|calculus|theorem|theory|formulas?|maths?|mathematics|arithmetic|multipl\w+|divided
@@ -119,10 +130,10 @@ OFF_TOPIC = re.compile(
       |minister|left.wing|right.wing|democrats?|republicans?|immigration|abortion|brexit|dictator
       |nazi\w*|hitler|communism|capitalism|socialism|tax(es)?|laws?|lawsuit|legal|contract
       |symptoms?|medic\w+|doses?|dosage|prescri\w+|treatment|therapy|therapist|vaccin\w*|pills?
-      |drugs?|ibuprofen|aspirin|antibiotics?|cancer|diabetes|headache|fever|suicid\w*|self.harm
-      |stocks|stock\ market|invest\w*|bitcoin|crypto\w*|shares|mortgage|loan|salary|price|marketing
+      |drugs?|ibuprofen|aspirin|antibiotics?|cancer|diabetes|headache|suicid\w*|self.harm
+      |stocks|stock\ market|invest\w*|bitcoin|crypto\w*|mortgage|loan|salary|marketing
       |(capital|population|causes|meaning)\ of|difference\ between|weather\ (forecast|in)
-      |football|bombs?|explosives?|weapons?|guns?|nerve\ gas|kill|murder|porn\w*|nudes?
+      |bombs?|explosives?|weapons?|guns?|nerve\ gas|kill|murder|porn\w*|nudes?
       |sex(y|ual\w*)?|malware|virus|phishing|credit\ card)\b
     # the signs of formulas, programs and addresses
     | \d\s*[-+*/^×÷%]\s*[\w(] | [=<>{}\\^_`|\[\]$] | \(\) | //
@@ -131,17 +142,32 @@ OFF_TOPIC = re.compile(
 )
 # How a wish begins that changes the painting described before.
 CHANGE = re.compile(
-    r"^\W*(please\W+)?(more|less|make|add|but|and|now|instead|with|without|no|at|in|on|under|by"
-    r"|during|change|turn|only|let|the same|same|\w+er\W*$)\b",
+    r"^\W*(please\W+|(can|could|would|will) you\W+)*(more|less|make|add|but|and|now|instead|with"
+    r"|without|no|not|at|in|on|under|by|during|change|turn|only|let|the same|same|remove|delete"
+    r"|drop|erase|lose|hide|omit|stop|replace|swap|exchange|keep|leave|give it|put|place it|move"
+    r"|paint it"
+    r"|colou?r it|set it|it should|what if|how about|take (out|away|off)|get rid|too|a (bit|little)"
+    r"|\w+er\W*$)\b",
     re.I,
 )
 WITHOUT = re.compile(
-    r"\b(?:no|without|not)\W+(?:an?\W+|the\W+|any\W+|in\W+)?(.+?)(?=[,.;]|$)", re.I
+    r"\b(?:no more|no|without|not|remove|delete|drop|erase|lose|hide|omit|stop"
+    r"|take (?:out|away|off)"
+    r"|get rid of|leave out|replace|swap|instead of)\W+"
+    r"(?:an?\W+|the\W+|any\W+|all\W+|its\W+|in\W+)*"
+    r"(.+?)(?=[,.;]|$| (?:with|by|for|and|but|to) )",
+    re.I,
 )
 SMALL_WORDS = set(
     "a an and any are as be but by for from her his i in into is it its like make me more less my "
     "no not now of on or our over please same some that the their this to very with without you "
-    "your one two three great old new young small large add change turn instead only let s".split()
+    "your one two three great old new young small large add change turn instead only let s "
+    "remove delete drop erase lose hide omit take away out off get rid replace swap exchange keep "
+    "leave give put move paint color colour set should what if how about too bit little much all "
+    "can could would will again also everything else rest show have has there who that which "
+    "standing sitting near next beside behind front above below between through over one's don t "
+    "want he him she them they stop place picture scene image background bigger smaller "
+    "larger closer than before time back still".split()
 )
 
 # The order in which wishes are kept when they cannot all be, and where a subject is at home.
@@ -161,14 +187,13 @@ HOME = {
 COMPOSITION = {
     "alone": [
         "Nothing stands in front, so the eye wanders over the whole width of the picture.",
-        "A low horizon leaves two thirds of the canvas to the sky.",
-        "The ground leads in from the lower edge and the far parts close the view.",
+        "A low horizon leaves most of the canvas to what is above it.",
+        "The view is wide and open, from the lower edge to the far end.",
     ],
     "with": [
-        "The {subject} stands a little left of the middle, and the view opens to its right.",
-        "The {subject} fills the middle of the canvas; everything else keeps its distance.",
-        "The {subject} is seen from far away, small under a wide sky.",
-        "A diagonal runs from the lower corner to the {subject} and holds the picture together.",
+        "The {subject} stands near the middle, and everything else keeps out of its way.",
+        "The {subject} comes first; the rest of the picture is its stage.",
+        "The eye finds the {subject} at once and only then what lies around it.",
     ],
     "portrait": ["Head and shoulders of the {subject} fill the canvas before a quiet background."],
 }
@@ -179,10 +204,10 @@ PALETTE = {
     "night": ["The palette is dark: ink blue, violet and a few points of yellow{accent}."],
 }
 LIGHT = {
-    "day": ["High, even light leaves short shadows.", "Broad daylight falls from the left."],
-    "dawn": ["The first light comes in flat from the horizon.", "Soft light rises from behind."],
-    "sunset": ["The last light comes in low and draws a bright edge around every shape."],
-    "night": ["Moonlight touches only the upper edges.", "The brightest lights are small and few."],
+    "day": ["High, even light shows every shape.", "Broad daylight leaves nothing in the dark."],
+    "dawn": ["The first light is pale and comes from the horizon.", "The light is soft and new."],
+    "sunset": ["The last light is warm and comes from the horizon."],
+    "night": ["The light is dim, and the shapes stand dark.", "What is bright is small and rare."],
 }
 WEATHER = {
     "snow": " Snow gives some of it back from below.",
@@ -191,9 +216,9 @@ WEATHER = {
 }
 BRUSHWORK = [
     "The brushwork is flat and calm, with clean edges, as in an old picture book.",
-    "Broad strokes lay in the large shapes, and a fine brush adds the few details.",
-    "Thin layers of colour leave the grain of the paper visible.",
-    "Short strokes lie side by side and mix only in the eye.",
+    "The brushwork is plain: large flat shapes first, then the few details.",
+    "Each shape has one colour and a clean edge, and no stroke of the brush is seen.",
+    "It is painted like a page of a picture book, in simple shapes without outlines.",
 ]
 
 
@@ -226,6 +251,7 @@ def is_off_topic(theme: str) -> bool:
     theme = _tidy(theme)
     if len(theme) > LONGEST_TEXT or len(words(theme)) > LONGEST:
         return True
+    theme = _plain(theme)
     bare = ASKING.sub("", theme, count=1).strip()
     if bare != theme:
         bare = bare.rstrip("?")
@@ -241,12 +267,27 @@ def _tidy(text: str) -> str:
     return re.sub(r"\W{5,}", lambda run: run[0][:4], text)
 
 
+def _plain(text: str) -> str:
+    """The text without the marks of web pages and Markdown, its emoji as words."""
+    text = re.sub(r"</?[a-zA-Z][^<>]{0,40}>", " ", text)
+    text = re.sub(r"(\*{1,2}|_{1,2}|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
+    return re.sub(r"[^\w\s!-/:-@\[-`{-~]", _named, text)
+
+
+def _named(sign: re.Match) -> str:
+    """The name of an emoji, such as cat face; other signs as they are."""
+    if unicodedata.category(sign[0]) == "So":
+        names = words(unicodedata.name(sign[0], "").replace(" FACE", ""))
+        return f" {' '.join([name for name in names if _nearest(name)] or names)} "
+    return "" if unicodedata.category(sign[0]) in ("Cf", "Mn", "Sk") else sign[0]
+
+
 def compose(messages: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
     """The scene for the last message of a conversation, and a sentence on what it cannot show.
 
     All but the first message since the last new theme change the scene of the one before.
     """
-    messages = [_tidy(message) for message in messages]
+    messages = [_plain(_tidy(message)) for message in messages]
     begin = max(i for i, message in enumerate(messages) if not i or not CHANGE.search(message))
     scene, missing = None, []
     for message in messages[begin:]:
@@ -323,7 +364,9 @@ def _nearest(word: str) -> str:
 def _missing(nearest: dict[str, str], refused: list[str], near: bool) -> list[str]:
     """One sentence for all that a theme names and the picture cannot show; none if it shows all."""
     lacking = [
-        word for word, near in nearest.items() if not get_close_matches(word, [near], 1, 0.8)
+        word
+        for word, near in nearest.items()
+        if word not in SAME and not get_close_matches(word, [near], 1, 0.8)
     ]
     lacking = [f'"{word}"' for word in lacking] + [
         f'"{value}" beside the rest' for value in refused
