@@ -146,7 +146,7 @@ class Studio:
         """The source and the mask of an edit, as a recipe names them; nothing without a start."""
         if not self.begun:
             return {}
-        source = open_picture(self.begun)
+        source = open_picture(self.begun, multiple=1)
         mask = self.view.brush.painted(source.size)
         return {"source": (fingerprint(source),), "mask": mask and fingerprint(mask)}
 
@@ -295,7 +295,7 @@ class Studio:
         """Draw one picture after the other, each with previews, and keep each as a file."""
         source, mask = self.begun, None
         if recipes[0].mask:
-            picture = open_picture(source)
+            picture = open_picture(source, multiple=1)
             file = io.BytesIO()
             to_transparent(picture, self.view.brush.painted(picture.size)).save(file, "PNG")
             mask = file.getvalue()
