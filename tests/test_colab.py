@@ -34,7 +34,7 @@ COLAB = """
 diffusers==0.39.0 transformers==5.15.0 huggingface_hub==1.27.0 accelerate==1.14.0
 safetensors==0.8.0 tokenizers==0.22.2 numpy==2.1.3 pillow==11.3.0 matplotlib==3.10.0
 ipywidgets==7.7.1 ipykernel==6.17.1 ipython==7.34.0
-fastapi==0.141.1 uvicorn==0.52.3 python-multipart==0.0.20 openai==2.54.0
+fastapi==0.141.1 uvicorn==0.52.3 python-multipart==0.0.20 openai==2.54.0 anywidget==0.9.18
 """.split()
 
 

@@ -28,19 +28,29 @@ def request_text(client, model, theme, previous=None, draft=0):
     return client.responses.create(**given)
 
 
-def request_picture(client, recipe):
-    """The events of one picture: previews, then the picture."""
-    given = {"model": recipe.model, "prompt": recipe.prompt}
+def request_picture(client, recipe, source=None, mask=None):
+    """The events of one picture: previews, then the picture.
+
+    source: for an edit, the PNG to begin with; mask: where to draw, as OpenAI's API takes it.
+    """
+    given = {"model": recipe.model, "prompt": recipe.prompt, "stream": True}
     if is_ours(recipe.model):
         values = recipe.to_dict()
         own = {name: values[name] for name in SETTINGS if name in values and name not in STANDARD}
+        if recipe.strength is not None:
+            own["strength"] = recipe.strength
         given |= {"size": f"{recipe.width}x{recipe.height}", "extra_body": own}
     else:
         tall = recipe.height - recipe.width
         given["size"] = "1024x1536" if tall > 0 else "1536x1024" if tall < 0 else "1024x1024"
         steps = recipe.steps
         given["quality"] = "low" if steps <= 10 else "medium" if steps <= 25 else "high"
-    return client.images.generate(stream=True, partial_images=PREVIEWS, **given)
+    if source is None:
+        return client.images.generate(partial_images=PREVIEWS, **given)
+    given["image"] = ("picture.png", source, "image/png")
+    if mask is not None:
+        given["mask"] = ("mask.png", mask, "image/png")
+    return client.images.edit(partial_images=PREVIEWS, **given)
 
 
 def server_message(error):
@@ -58,4 +68,6 @@ def sentence(error):
         return f"The server says: {server_message(error)}"
     if isinstance(error, APITimeoutError):
         return "The server took too long to answer. Try again."
+    if isinstance(error, OSError | ValueError) and not isinstance(error, ConnectionError):
+        return f"The picture cannot be saved: {error}"
     return f"The connection to the server broke off ({type(error).__name__}). Try again."

@@ -1,136 +1,113 @@
 """What is seen of the studio: widgets, made once and later only changed. Built in chapter 12.
 
-Only widgets that ipywidgets 7 and 8 share; style.css knows the parts by their names.
+Widgets that ipywidgets 7 and 8 share, and one brush; style.css knows the parts by their names.
 """
 
-import random
+import base64
+import warnings
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
 
-from imagegen.recipe import LAST_SEED, Recipe, SettingError
+from imagegen.recipe import Recipe
+from imagegen.studio.brush import Brush
+from imagegen.studio.form import Form
+from imagegen.studio.parts import heading, part, show
 
 THEMES = (
     "A lighthouse at night", "A cottage in a snow-covered forest", "A futuristic city at sunset",
     "A cat on a beach", "A dragon over the mountains", "A portrait of a knight", "Hope",
 )  # fmt: skip
-SIZES = {"Square": (128, 128), "Wide": (192, 128), "Tall": (128, 192)}
-QUALITIES = {"Low, 8 steps": 8, "Medium, 20 steps": 20, "High, 40 steps": 40}
-MOST = 8  # pictures at a time
 HINT = "Pick a theme, have it described, change the words as you like, and draw."
+COMPARED = ("guidance", "steps", "sampler", "seed")
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-
-
-class Form:
-    """The settings of a picture: a field for each, from and to a recipe."""
-
-    def __init__(self, ours):
-        """ours: whether the model is the course's; others take no seed and no guidance."""
-        self.size = widgets.Dropdown(options=list(SIZES.items()))
-        self.steps = widgets.Dropdown(options=list(QUALITIES.items()), value=20)
-        self.count = widgets.IntText(value=1)
-        self.seed = widgets.Text(placeholder="random")
-        self.guidance = widgets.FloatText(value=5, step=0.5)
-        self.rescale = widgets.FloatText(value=0, step=0.1)
-        fields = {"Size": self.size, "Quality": self.steps, "Pictures": self.count}
-        if ours:
-            fields |= {"Seed": self.seed, "Guidance": self.guidance, "Rescale": self.rescale}
-        self.box = part("form", *(part("field", label(n), field) for n, field in fields.items()))
-
-    def recipe(self, prompt, model):
-        """The recipe of the first picture, and how many there are; an empty seed is a random one.
-
-        ValueError, in one sentence, for the first field that is wrong.
-        """
-        count, seed = self.count.value, self.seed.value.strip()
-        if not 1 <= count <= MOST:
-            raise ValueError(f"One to {MOST} pictures can be drawn at a time, and not {count}.")
-        if seed and not (seed.isdecimal() and int(seed) <= LAST_SEED - MOST):
-            raise SettingError(
-                "seed", f"The seed is a whole number from 0 to {LAST_SEED - MOST}, or empty."
-            )
-        width, height = self.size.value
-        return Recipe(
-            prompt,
-            seed=int(seed) if seed else random.randrange(LAST_SEED - MOST),
-            steps=self.steps.value,
-            guidance=self.guidance.value,
-            guidance_rescale=self.rescale.value,
-            width=width,
-            height=height,
-            model=model,
-        ), count
-
-    def use(self, recipe):
-        """Fill the fields with a recipe."""
-        if recipe.steps not in QUALITIES.values():
-            self.steps.options = [*QUALITIES.items(), (f"{recipe.steps} steps", recipe.steps)]
-        self.steps.value = recipe.steps
-        self.seed.value = str(recipe.seed)
-        self.guidance.value, self.rescale.value = recipe.guidance, recipe.guidance_rescale
-        tall = recipe.height - recipe.width  # in pixels of whatever model drew it
-        self.size.value = SIZES["Tall" if tall > 0 else "Wide" if tall < 0 else "Square"]
 
 
 class View:
     """All widgets of the page, and how they change."""
 
-    def __init__(self, ours):
+    def __init__(self, ours: bool) -> None:
+        """ours: whether the model is the course's, which takes settings of its own."""
         self.make_inputs(ours)
         self.make_outputs()
-        self.arrange()
+        self.arrange(ours)
         self.rest()
         self.say(HINT)
 
-    def make_inputs(self, ours):
+    def make_inputs(self, ours: bool) -> None:
         """What can be pressed and filled in."""
         self.themes = [widgets.Button(description=theme) for theme in THEMES]
-        self.theme = widgets.Text(placeholder="or a theme of your own")
+        self.theme = widgets.Text(placeholder="or a theme of your own", tooltip="Theme")
         for button in self.themes:
             button.on_click(lambda button: setattr(self.theme, "value", button.description))
         self.describe = widgets.Button(description="Describe", button_style="primary")
-        self.text = widgets.Textarea(placeholder="Describe a theme, or write yourself.", rows=8)
+        hint = "Describe a theme, or write yourself."
+        self.text = widgets.Textarea(placeholder=hint, tooltip="Description", rows=6)
+        self.unknown = widgets.HTML()
         self.form = Form(ours)
         self.draw = widgets.Button(description="Draw", button_style="primary")
+        self.compared = widgets.Dropdown(options=COMPARED)
+        self.compare = widgets.Button(description="Compare", tooltip="Draw four values of it")
         self.upload = widgets.FileUpload(description="Settings of a PNG", accept=".png")
+        self.start_upload = widgets.FileUpload(description="Begin with a picture", accept="image/*")
+        self.brush = Brush()
+        self.forget_start = widgets.Button(description="Begin with noise again")
         self.cancel = widgets.Button(description="Cancel")
         self.reuse = widgets.Button(description="Use these settings")
-        self.save = widgets.Button(description="Save")
+        self.vary = widgets.Button(description="Vary", tooltip="The same with another seed")
+        self.start = widgets.Button(description="Change it", tooltip="Begin with this picture")
+        self.large = widgets.ToggleButton(description="Large")
+        self.delete = widgets.Button(description="Delete", tooltip="Move it to results/deleted")
 
-    def make_outputs(self):
+    def make_outputs(self) -> None:
         """What only shows."""
         self.bar = widgets.FloatProgress(max=1)
         self.doing = widgets.Label()
         self.message = widgets.HTML()
-        self.picture = widgets.Image()
+        self.picture = widgets.HTML()
         self.caption = widgets.HTML()
+        self.download = widgets.HTML()
         self.empty = widgets.HTML('<p class="studio-empty">Your picture will hang here.</p>')
         self.loader = part("loader", self.bar, self.doing, self.cancel)
-        self.buttons = part("row", self.reuse, self.save)
+        self.buttons = part(
+            "row", self.reuse, self.vary, self.start, self.large, self.download, self.delete
+        )
         self.result = part("result", self.picture, self.caption, self.buttons)
         self.gallery = part("gallery")
+        self.large.observe(lambda change: self.zoom(change["new"]), "value")
 
-    def arrange(self):
+    def arrange(self, ours: bool) -> None:
         """Put the widgets on the page."""
+        self.begin = part("begin", self.brush, self.forget_start)
+        draw = [self.draw, self.upload, self.start_upload]
+        self.comparing = part("row", self.compare, self.compared)
         make = part(
             "panel", heading("Theme"), part("themes", *self.themes),
             part("row", self.theme, self.describe), heading("Description"), self.text,
-            heading("Settings"), self.form.box, part("row", self.draw, self.upload),
+            self.unknown, heading("Settings"), self.form.box, self.begin, part("row", *draw),
+            *([self.comparing] if ours else []),
         )  # fmt: skip
         see = part("panel", heading("Picture"), self.empty, self.result)
         self.shelf = part("panel", heading("Gallery"), self.gallery)
         title = widgets.HTML(f"<style>{STYLE}</style><h1>Painting studio</h1>")
         news = part("news", self.message, self.loader)
         self.page = part("page", title, news, part("desk", make, see), self.shelf)
+        self.show_start(None)
 
-    def wait(self, doing):
+    def on_enter(self, action: Callable[[], None]) -> None:
+        """What the Enter key does in the theme's field."""
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            self.theme.on_submit(lambda _: action())  # ipywidgets 7 knows no other way
+
+    def wait(self, doing: str) -> None:
         """Something runs: the loader is there, and nothing else can be begun."""
         show(self.message, False)
         self.tell(doing)
         self.enable(False)
 
-    def rest(self):
+    def rest(self) -> None:
         """Nothing runs."""
         self.enable(True)
         if not self.gallery.children:
@@ -138,85 +115,105 @@ class View:
             show(self.shelf, False)
             show(self.empty, True)
 
-    def enable(self, enabled):
-        for widget in (self.describe, self.draw, self.text):
+    def enable(self, enabled: bool) -> None:
+        for widget in (self.describe, self.draw, self.compare, self.text):
             widget.disabled = not enabled
         show(self.loader, not enabled)
 
-    def tell(self, doing, done=0.0):
-        """Say in the loader what is being done, and which part of it is."""
+    def tell(self, doing: str, done: float = 0.0) -> None:
+        """Show in the loader what is being done, and which part of it is."""
         self.doing.value, self.bar.value = doing, done
+        show(self.bar, done)  # an empty bar says nothing
 
-    def say(self, text, wrong=False):
+    def say(self, text: str, wrong: bool = False) -> None:
         """Put a sentence at the top of the page, or take the last one away with an empty one."""
         kind, role = ("wrong", "alert") if wrong else ("message", "status")
         self.message.value = f'<p class="studio-{kind}" role="{role}">{escape(text)}</p>'
         show(self.message, text)
 
-    def show_preview(self, png):
+    def warn(self, words: list[str]) -> None:
+        """Name the words of the description that the model never learned."""
+        names = ", ".join(words)
+        text = f"The model never learned {names}: it will not be in the picture." if words else ""
+        self.unknown.value = f'<p class="studio-hint" role="status">{escape(text)}</p>'
+        show(self.unknown, text)
+
+    def show_start(self, png: bytes | None) -> None:
+        """The picture to begin with, under the brush, and its strength; None takes both away."""
+        if png:
+            self.brush.show(png)
+        show(self.begin, png)
+        show(self.form.strength_field, png)
+
+    def show_preview(self, png: bytes) -> None:
         """A picture that is not done yet takes the place of the last one."""
-        self.picture.value = png
-        self.caption.value = "<p>A preview: what the model makes of the noise so far.</p>"
+        self.picture.value = image(png, "A preview of the picture being drawn")
+        self.caption.value = "<p>A preview: the model's guess so far.</p>"
         show(self.empty, False)
         show(self.buttons, False)
         show(self.result, True)
 
-    def show_picture(self, png, recipe):
-        """A picture, its recipe in a line, and what can be done with it."""
-        self.picture.value = png
-        self.caption.value = f"<p>{escape(recipe_line(recipe))}</p>"
+    def show_picture(self, png: bytes, recipe: Recipe, name: str) -> None:
+        """A picture, its prompt and settings, and what can be done with it."""
+        self.picture.value = image(png, recipe.prompt)
+        line = escape(recipe_line(recipe))
+        self.caption.value = f"<p>{escape(recipe.prompt)}</p><p>{line}</p>"
+        link = f'<a class="jupyter-button" download="{escape(name)}" href="{data_url(png)}">'
+        self.download.value = f"{link}Download</a>"
         show(self.empty, False)
         show(self.buttons, True)
         show(self.result, True)
 
-    def frame(self, png, recipe):
-        """Hang a picture into the gallery; the button under it."""
+    def show_sheet(self, png: bytes, text: str) -> None:
+        """Several pictures side by side, and what differs."""
+        self.picture.value = image(png, text)
+        self.caption.value = f"<p>{escape(text)}</p>"
+        show(self.buttons, False)
+
+    def zoom(self, large: bool) -> None:
+        (self.result.add_class if large else self.result.remove_class)("studio-large")
+
+    def frame(self, png: bytes, recipe: Recipe) -> tuple[widgets.Box, widgets.Button]:
+        """Hang a picture into the gallery; the frame and the button under it."""
         button = widgets.Button(description="Show", tooltip=recipe.prompt)
-        picture = part("frame", widgets.Image(value=png), button)
-        self.gallery.children = (picture, *self.gallery.children)
+        framed = part("frame", widgets.HTML(image(png, recipe.prompt)), button)
+        self.gallery.children = (framed, *self.gallery.children)
         show(self.shelf, True)
-        return button
+        return framed, button
+
+    def take_down(self, framed: widgets.Box) -> None:
+        """Take a picture out of the gallery."""
+        self.gallery.children = tuple(f for f in self.gallery.children if f is not framed)
 
 
-def part(name, *inside):
-    """A box that style.css knows by name."""
-    box = widgets.Box(inside)
-    box.add_class(f"studio-{name}")
-    return box
+def data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def heading(text):
-    return widgets.HTML(f"<h2>{text}</h2>")
+def image(png: bytes, alt: str) -> str:
+    return f'<img src="{data_url(png)}" alt="{escape(alt)}">'
 
 
-def label(text):
-    return widgets.HTML(f"<label>{text}</label>")
-
-
-def show(widget, visible):
-    widget.layout.display = None if visible else "none"
-
-
-def recipe_line(recipe):
+def recipe_line(recipe: Recipe) -> str:
     """The settings of a picture in one line."""
-    return (
+    line = (
         f"Seed {recipe.seed}, {recipe.steps} steps, guidance {recipe.guidance:g}, "
-        f"drawn at {recipe.width} x {recipe.height} pixels"
+        f"{recipe.scheduler}, drawn at {recipe.width} x {recipe.height} pixels"
     )
+    return line if recipe.strength is None else f"{line}, strength {recipe.strength:g}"
 
 
-def clear_upload(upload):
-    """Forget the chosen file, so that choosing it again is a change."""
-    upload.value = () if not isinstance(upload.value, dict) else {}
-    if hasattr(upload, "_counter"):  # ipywidgets 7
-        upload._counter = 0
+def uploaded(upload: widgets.FileUpload) -> tuple[str, bytes]:
+    """Name and bytes of the file in a FileUpload, which is emptied for the next one.
 
-
-def uploaded(upload):
-    """Name and bytes of the file in a FileUpload; ipywidgets 7 and 8 keep them differently."""
+    Emptied, or the same file could not be chosen twice. ipywidgets 7 and 8 differ here.
+    """
     files = upload.value
     if isinstance(files, dict):
         name, file = next(iter(files.items()))
     else:
         name, file = files[0]["name"], files[0]
+    upload.value = {} if isinstance(files, dict) else ()
+    if hasattr(upload, "_counter"):  # ipywidgets 7
+        upload._counter = 0
     return name, bytes(file["content"])
