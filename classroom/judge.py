@@ -195,7 +195,7 @@ class Judge:
         points = reply.get("points")
         points = points if isinstance(points, (int, float)) and 0 <= points <= task.points else 0
         verdict = _verdict(task, points, text, [], str(reply.get("failed") or "")[:500])
-        if sum(passed for _, passed, _ in verdict.checks) < points:
+        if verdict.checks and sum(passed for _, passed, _ in verdict.checks) < points:
             verdict.points, verdict.reason = 0, "the test's result and its report differ"
         verdict.outputs = outputs
         return verdict

@@ -38,7 +38,7 @@ def local(
                 learner, files, attempt = job if len(job) == 3 else (*job, 1)
                 grader = free.pop()
                 try:
-                    ready(grader)
+                    ready(grader, files)
                 except Exception as error:  # the sandbox does not start: said for this learner
                     free.append(grader)
                     yield learner, fault(releases, f"{error}")
@@ -69,11 +69,11 @@ def local(
             grader.close()
 
 
-def ready(grader: Grader) -> None:
-    """Warm up what the newest version needs, in the process that will be forked."""
+def ready(grader: Grader, files: dict) -> None:
+    """Warm up what these files need, in the process that will be forked."""
     release = grader.releases[0]
     for kind in release.notebooks:
-        if not is_quiz(release, kind):
+        if files.get(kind) and not is_quiz(release, kind):
             grader.warm_up(release, kind)
 
 

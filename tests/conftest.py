@@ -16,7 +16,13 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 # The files that take minutes: begun first, so that no core waits for one of them at the end.
-LONGEST = ("test_grading.py", "test_colab.py", "test_quizzes.py", "test_browser.py")
+LONGEST = (
+    "test_classroom.py",
+    "test_grading.py",
+    "test_colab.py",
+    "test_quizzes.py",
+    "test_browser.py",
+)
 
 
 def pytest_collection_modifyitems(items):

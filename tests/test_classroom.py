@@ -94,6 +94,7 @@ def course(tmp_path_factory):
     roster = course.root / "class.csv"
     roster.write_text('id;name\nfull;"Full, Ada"\nabsent;Absent Bob\n', "utf-8")
     course.code, course.log = course.grade("--workers", 2, "--roster", roster)
+    course.first = course.scores()
     return course
 
 
@@ -107,7 +108,7 @@ def test_all_are_graded_and_none_aborts_the_class(course):
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
 def test_each_gets_the_right_points_and_its_reason(course, name):
-    assert course.scores()[name] == expected()[name], lines_of(course, name)
+    assert course.first[name] == expected()[name], lines_of(course, name)
     assert SUBMISSIONS[name][2] in lines_of(course, name)
 
 
@@ -231,6 +232,32 @@ def test_a_question_added_after_a_release_harms_nobody(course):
     code, log = course.grade("--workers", 1, "--only", "newer", "full", "--force")
     assert code == 0, log
     assert "newer: quiz 9/9" in log and "full: quiz 8/8" in log
+
+
+def test_stock_nbgrader_gives_honest_work_the_same_points(course):
+    """Different on purpose: a letter that only running the code would tell is no answer here."""
+    names = ["half", "helper", "float64", "in_place", "syntax", "loud"]
+    stock = course.root / "stock"
+    stock.mkdir()
+    for name in ("nbgrader_config.py", "solutions", "quizzes", "classroom", "imagegen"):
+        (stock / name).symlink_to(ROOT / name)
+    for name in names:
+        classes.hand_in(stock, name, SUBMISSIONS[name][3])
+    url = f"sqlite:///{stock / 'gradebook.db'}"
+    environment = course.environment | {"GRADEBOOK_URL": url, "PYTHONPATH": str(ROOT)}
+    for command in ("generate_assignment", "autograde"):
+        words = [sys.executable, "-m", "nbgrader", command, CHAPTER]
+        words += [f"--CourseDirectory.root={stock}"]
+        words += ["--CourseDirectory.release_directory=given"] * (command != "autograde")
+        done = subprocess.run(
+            words, cwd=stock, env=environment, capture_output=True, text=True, timeout=1500
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    with Gradebook(url, "image-generation") as book:
+        for name in names:
+            for kind, points in zip(("quiz", "exercise"), SUBMISSIONS[name][:2], strict=True):
+                found = book.find_submission_notebook(kind, CHAPTER, name)
+                assert found.score == points, (name, kind)
 
 
 # -- killed, resumed, one worker ---------------------------------------------------------------
