@@ -55,7 +55,8 @@ def install() -> None:
 def export_model() -> None:
     """Export the model into build/model, unless it was exported from the same files."""
     runtime = NODE / "onnxruntime-web" / "dist"
-    sources = [SITE / "export.py", *sorted((ROOT / "assets/models").rglob("*.*"))]
+    sources = [SITE / "describe.py", SITE / "export.py"]
+    sources += sorted((ROOT / "assets/models").rglob("*.*"))
     sources += sorted((ROOT / "imagegen").rglob("*.py"))
     now = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = BUILD / "model.sha256"

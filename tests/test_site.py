@@ -217,9 +217,8 @@ def test_a_saved_picture_and_a_link_carry_the_recipe(page, about, pipe, changes,
 
 @pytest.mark.parametrize(
     "link",
-    ["#seed=-1", "#scheduler=constructor", "#seed=1.5", "#seed=x", "#seed=", "#steps=0",
-     "#steps=1000", "#guidance=NaN",
-     "#scheduler=Magic", "#width=64", "#model=another"],
+    ["#seed=-1", "#scheduler=constructor", "#seed=1.5", "#seed=x", "#seed=",
+     "#steps=0", "#steps=1000", "#guidance=NaN", "#scheduler=Magic", "#width=64", "#model=another"],
 )  # fmt: skip
 def test_a_link_that_cannot_be_drawn_is_told_of(page, about, link):
     asked, usual = page.evaluate(
