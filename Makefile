@@ -16,6 +16,9 @@ test: .venv/installed       ## prove that all of it works
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env tests chapters solutions
 
+clients: .venv/installed    ## try the local server with clients that others wrote
+	$(BIN)/python tests/clients/run.py
+
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m classroom.publish chapters/*.ipynb
 
@@ -37,4 +40,4 @@ models: .venv/installed     ## train the models in assets/models again
 	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
-.PHONY: lab studio test chapters quizzes grade models stamp
+.PHONY: lab studio test clients chapters quizzes grade models stamp

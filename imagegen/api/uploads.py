@@ -93,12 +93,14 @@ def read_edit(request: PictureRequest, files: dict[str, list[Upload]]) -> Edit:
         if number == 0:
             size = request.answer_size(picture.size)
             mask = read_mask(request, files.get("mask"), image, picture.size)
+        image = None  # large pictures are large in memory: never two copies longer than needed
         names.append(fingerprint(picture))
         masked = number == 0 and mask
         keep = size if masked else drawn_size(size)
         if not masked or picture.width * picture.height > FULL_SIZE:
             picture = fit(picture, keep)
         sources.append(picture)
+        del picture
     # Alone under a mask, everything in it is new.
     strength = 1.0 if mask and len(sources) == 1 else STRENGTH
     settings = {"source": tuple(names), "strength": strength}
