@@ -16,6 +16,8 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 c.CourseDirectory.course_id = "image-generation"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
+if "GRADEBOOK_URL" in os.environ:  # such as postgresql+psycopg2://...; else gradebook.db
+    c.CourseDirectory.db_url = os.environ["GRADEBOOK_URL"]
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "quizzes"
 

@@ -48,19 +48,21 @@ def stamp(
     )
     text = re.sub(r"git\+\w+://[^\s\"\\@]+@[^\s\"\\]+", f"git+{repository}@{revision}", text)
     text = re.sub(r"git clone https://[^\s\"\\`]+", f"git clone {repository}", text)
+    text = re.sub(r"repository-code: https://\S+", f"repository-code: {repository}", text)
     return re.sub(
         r"https://raw\.githubusercontent\.com/[^\s()\"]+?/(?=assets/)", lambda _: raw, text
     )
 
 
 def stamped_files(root: Path = ROOT) -> list[Path]:
-    """README.md and every notebook of the course, sorted."""
+    """The pages at the top and every notebook of the course, sorted."""
     notebooks = [
         *root.glob("chapters/*.ipynb"),
         *root.glob("solutions/*/*.ipynb"),
         *root.glob("quizzes/*/*.ipynb"),
     ]
-    return [root / "README.md", *sorted(notebooks)]
+    pages = [root / name for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff")]
+    return [*pages, *sorted(notebooks)]
 
 
 def execute(path: Path) -> None:
@@ -108,7 +110,7 @@ def main():
     for path in stamped_files():
         old = path.read_text(encoding="utf-8")
         name = path.relative_to(ROOT).as_posix()
-        new = stamp(old, path=None if path.name == "README.md" else name)
+        new = stamp(old, path=name if path.suffix == ".ipynb" else None)
         if new != old:
             path.write_text(new, encoding="utf-8")
             print(f"stamped {name}")

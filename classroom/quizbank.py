@@ -3,7 +3,6 @@
     solutions/items/*.yaml -> imagegen/quiz_items.json         what ask() and check() reply
                            -> solutions/*/quiz.ipynb           the quiz with its key
                            -> quizzes/*/*.ipynb                what learners get, by nbgrader
-                              and gradebook.db                 where nbgrader enters the grades
 
 The bank is the only place where a question is written. Building twice gives the same bytes.
 """
@@ -163,6 +162,8 @@ def build(root: Path = ROOT) -> None:
 def course(root: Path = ROOT) -> NbGraderAPI:
     """nbgrader's own interface to the course in a folder, with the settings of its config file."""
     config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    config.GenerateAssignment.no_database = True  # `python -m classroom release` writes it
+    config.SaveCells.enabled = False
     return NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
 
 

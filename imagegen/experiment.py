@@ -117,7 +117,7 @@ def resume(pipe, folder: str | Path, batch: int = 8) -> Experiment:
         check_recipe(pipe, recipe)
     with Progress(len(lab.rows), len(lab.rows) - len(missing)) as bar:
         try:
-            for number, image, seconds in draw_recipes(pipe, recipes, batch, bar.check):
+            for number, image, seconds in draw_recipes(pipe, recipes, batch, on_step=bar.check):
                 kept = f"{bar.done} of {bar.total} pictures are kept; make room, then {again}"
                 with _keeping(lab.folder, kept):
                     save(image, replace(recipes[number], notes={}), lab.folder, seconds=seconds)

@@ -1,5 +1,6 @@
 """The parts of the repository agree: tables, folders, commands, versions, the one address."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -30,6 +31,7 @@ TOP_LEVEL = {
     "assets",
     "imagegen",
     "classroom",
+    "site",
     "tests",
 }
 
@@ -65,12 +67,26 @@ def test_every_link_of_the_readme_leads_somewhere():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize(
-    "target", ["lab", "test", "chapters", "quizzes", "grade", "models", "stamp"]
-)
-def test_every_command_exists(target):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert re.search(rf"^{target}: .*## \w", makefile, re.M)
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^(\w[\w-]*):", MAKEFILE, re.M)
+
+
+def test_every_command_of_a_page_exists():
+    pages = ["README.md", "CONTRIBUTING.md", "solutions/README.md"]
+    named = {
+        word
+        for page in pages
+        for word in re.findall(
+            r"(?:`|^ {4})make ([\w-]+)", (ROOT / page).read_text(encoding="utf-8"), re.M
+        )
+    }
+    assert {"lab", "test", "studio", "check"} <= named <= set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_command_says_what_it_does(target):
+    assert re.search(rf"^{target}: .*## \w", MAKEFILE, re.M)
+    assert re.search(rf"^\.PHONY: .*\b{target}\b", MAKEFILE, re.M)
     subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
@@ -107,7 +123,7 @@ def test_the_address_is_set_in_one_place():
 
 @pytest.mark.parametrize("path", publish.stamped_files(), ids=lambda path: path.name)
 def test_everything_is_stamped(path):
-    name = None if path.name == "README.md" else path.relative_to(ROOT).as_posix()
+    name = path.relative_to(ROOT).as_posix() if path.suffix == ".ipynb" else None
     text = path.read_text(encoding="utf-8")
     assert publish.stamp(text, path=name) == text, "run `make stamp`"
 
@@ -150,35 +166,65 @@ def test_style(command):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_modules_import_only_downward():
-    """No circle among the modules: each has a place below all that import it."""
-    modules = {
-        path.relative_to(ROOT)
-        .with_suffix("")
-        .as_posix()
-        .replace("/", ".")
-        .removesuffix(".__init__"): (path.read_text(encoding="utf-8"))
+# Where each part of the package stands: it imports from its own place and from those above it in
+# this list, never from below.
+FLOORS = [
+    ["progress", "device", "pictures", "storybook", "schedule", "quiz"],
+    ["recipe", "masks", "latent", "models", "mixture", "guide", "train", "attention"],
+    ["sample", "digits", "sprites", "pipeline", "measure", "upscale"],
+    ["edit", "draw"],
+    ["experiment", "api"],
+    ["studio", "training"],
+]
+
+
+def modules():
+    """The source of each module of the two packages, by its name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): (
+            path.read_text(encoding="utf-8")
+        )
         for package in ("imagegen", "classroom")
         for path in ROOT.glob(f"{package}/**/*.py")
     }
-    needs = {}
-    for name, text in modules.items():
-        found = set(re.findall(r"^\s*(?:from|import) ((?:imagegen|classroom)[\w.]*)", text, re.M))
-        for package, names in re.findall(
-            r"^\s*from ((?:imagegen|classroom)[\w.]*) import \(?([\w, \n]+)", text, re.M
-        ):
-            found |= {f"{package}.{word}" for word in re.findall(r"\w+", names)}
-        needs[name] = {
-            need for need in found if need in modules and not name.startswith(need + ".")
-        }
-        needs[name].discard("imagegen")
-        assert name.startswith("classroom") or not any(
-            n.startswith("classroom") for n in needs[name]
-        )
+
+
+def imports(text, known):
+    """The modules among `known` that a module's source imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & set(known) - {"imagegen", "classroom"}
+
+
+def test_the_modules_import_only_downward():
+    sources = modules()
+    floor = {part: number for number, parts in enumerate(FLOORS) for part in parts}
+    wrong = []
+    for name, text in sources.items():
+        package, *rest = name.split(".")
+        for need in imports(text, sources):
+            below, *inner = need.split(".")
+            if package == "imagegen" and below == "classroom":
+                wrong.append(f"{name} imports {need}")
+            if package == below == "imagegen" and rest and rest[0] != inner[0]:
+                if floor[rest[0]] < floor[inner[0]]:
+                    wrong.append(f"{name} imports {need}")
+    assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    sources = modules()
+    needs = {
+        name: {need for need in imports(text, sources) if not name.startswith(need + ".")}
+        for name, text in sources.items()
+    }
     while ready := {name for name, below in needs.items() if not below & needs.keys()}:
         needs = {name: below for name, below in needs.items() if name not in ready}
-    assert needs == {}, "these modules import each other in a circle"
-    assert "imagegen.utils" not in modules
-    assert [
-        name for name, text in modules.items() if re.search(r"^from .* import \*", text, re.M)
-    ] == []
+    assert needs == {}
+    assert "imagegen.utils" not in sources
+    star = [name for name, text in sources.items() if re.search(r"^from .* import \*", text, re.M)]
+    assert star == []

@@ -50,7 +50,7 @@ class Studio:
         self.connecting = Lock()
         self.theme = self.answer = None  # the last theme, and the id of its description
         self.draft = 0  # the number from which a grammar chooses its words
-        self.pictures = []  # (png, recipe) of each, oldest first
+        self.pictures = []  # (png, requested recipe) of each, oldest first
         self.shown = None  # the one in sight
         self.job = None  # what runs now; if it is another, yours was cancelled
         self.view = View(ours=is_ours(image_model))
@@ -202,7 +202,7 @@ class Studio:
                 if self.job is not job:
                     return
                 if event.type == "image_generation.completed":
-                    self.hang(png, recipe_of(png, one))
+                    self.hang(png, one)
                     break
                 self.view.tell(
                     doing, (number + (event.partial_image_index + 1) / (PREVIEWS + 1)) / count
@@ -234,11 +234,3 @@ class Studio:
                 if self.server:
                     self.server.stop()
                 self.client = self.server = self.theme = self.answer = None
-
-
-def recipe_of(png, requested):
-    """The recipe that a picture carries; of a server that writes none, what was requested."""
-    try:
-        return read_recipe(png)
-    except ValueError:
-        return requested
