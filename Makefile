@@ -21,6 +21,9 @@ test: .venv/installed       ## prove that all of it works
 check: .venv/installed      ## what to run before a commit: style, rules and quick tests
 	$(BIN)/ruff check . && OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" $(QUICK)
 
+clients: .venv/installed    ## try the local server with clients that others wrote
+	$(BIN)/python tests/clients/run.py
+
 chapters: .venv/installed   ## run every chapter from a fresh kernel and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python -m classroom.publish chapters/*.ipynb
 
@@ -58,4 +61,4 @@ site-test: .venv/site       ## prove that the website works, in a real browser
 	$(BIN)/pip install --no-compile -r requirements.txt
 	@touch $@
 
-.PHONY: lab studio test check chapters quizzes grade models stamp site site-serve site-test
+.PHONY: lab studio test check clients chapters quizzes grade models stamp site site-serve site-test

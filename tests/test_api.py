@@ -192,6 +192,7 @@ def test_streamed_pictures_come_early_and_end_as_the_others(client, partials):
     whole = client.images.generate(**given)
     assert file(events[-1]) == file(whole.data[0])
     assert events[-1].usage.total_tokens == whole.usage.total_tokens
+    assert events[-1].background == whole.background == "opaque"
     # The guesses come nearer to the picture, and none is noise.
     errors = [apart(opened(event), opened(events[-1])).mean() for event in events]
     assert errors == sorted(errors, reverse=True) and errors[0] < 60

@@ -13,7 +13,7 @@ import uvicorn
 from imagegen.api.app import create_app
 
 HOST = "127.0.0.1"
-PATIENCE = 6  # seconds that a server which is told to end waits for the answers it has begun
+PATIENCE = 8  # seconds that a server which is told to end waits for the answers it has begun
 
 
 def main(arguments: list[str] | None = None) -> None:

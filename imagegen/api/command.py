@@ -66,8 +66,8 @@ def folder(name: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        reason = f"no picture can be saved in {name}: {error.strerror}"
+    except (OSError, ValueError) as error:
+        reason = f"no picture can be saved in {name!r}: {getattr(error, 'strerror', error)}"
         raise argparse.ArgumentTypeError(reason) from None
     return path
 

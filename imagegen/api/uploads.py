@@ -79,26 +79,27 @@ def check_file(upload: Upload, name: str, largest: int) -> None:
 
 def read_edit(request: PictureRequest, files: dict[str, list[Upload]]) -> Edit:
     """The pictures of an edit or a variation, one after the other, each made small at once."""
-    names, size, mask, sources, pixels = [], None, None, [], 0
+    if sum(map(pixels_of, files["image"])) > MOST_PIXELS:
+        raise invalid(
+            f"The pictures have more than {MOST_PIXELS:,} pixels together.",
+            "image",
+            "image_too_large",
+        )
+    names, size, mask, sources = [], None, None, []
     for number, upload in enumerate(files["image"]):
         image = open_upload(upload, "image")
-        pixels += image.width * image.height
-        if pixels > MOST_PIXELS:
-            raise invalid(
-                f"The pictures have more than {MOST_PIXELS:,} pixels together.",
-                "image",
-                "image_too_large",
-            )
         picture = to_rgb(image)
         if number == 0:
             size = request.answer_size(picture.size)
             mask = read_mask(request, files.get("mask"), image, picture.size)
+        image = None  # large pictures are large in memory: never two copies longer than needed
         names.append(fingerprint(picture))
         masked = number == 0 and mask
         keep = size if masked else drawn_size(size)
         if not masked or picture.width * picture.height > FULL_SIZE:
             picture = fit(picture, keep)
         sources.append(picture)
+        del picture
     # Alone under a mask, everything in it is new.
     strength = 1.0 if mask and len(sources) == 1 else STRENGTH
     settings = {"source": tuple(names), "strength": strength}
@@ -106,6 +107,15 @@ def read_edit(request: PictureRequest, files: dict[str, list[Upload]]) -> Edit:
         settings["mask"] = fingerprint(mask)
         mask = mask if mask.width * mask.height <= FULL_SIZE else fit(mask, size, Image.NEAREST)
     return Edit(size, tuple(sources), mask, settings)
+
+
+def pixels_of(upload: Upload) -> int:
+    """How many pixels a file says that it has; 0 for what is no picture."""
+    try:
+        with Image.open(upload.file) as image:
+            return image.width * image.height
+    except Exception:  # open_upload() says what is wrong
+        return 0
 
 
 def open_upload(upload: Upload, name: str, formats=("PNG", "JPEG", "WEBP")) -> Image.Image:

@@ -1,6 +1,6 @@
 # curl: the plain wire. Needs no client at all.
 row() { if "${@:2}"; then echo "$1 | works"; else echo "$1 | FAILS"; fi; }
-ask() { curl -sS --fail-with-body -m 300 -H "Authorization: Bearer $OPENAI_API_KEY" "$@"; }
+ask() { curl -sS --fail-with-body -m 600 -H "Authorization: Bearer $OPENAI_API_KEY" "$@"; }
 picture() { python3 -c 'import base64, json, sys
 data = base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"])
 open(sys.argv[1], "wb").write(data); sys.exit(data[:4] != b"\x89PNG")' "$1"; }

@@ -1,4 +1,7 @@
-"""Pydantic AI: an agent by chat completions and by responses."""
+"""Pydantic AI: an agent by chat completions and by responses.
+
+It draws with models whose names it knows alone.
+"""
 
 from pydantic import BaseModel
 from pydantic_ai import Agent, BinaryImage
@@ -8,7 +11,7 @@ from report import KEY, PROMPT, URL, row
 
 PROVIDER = OpenAIProvider(base_url=URL, api_key=KEY)
 CHAT = OpenAIChatModel("storybook-grammar", provider=PROVIDER)
-RESPONSES = OpenAIResponsesModel("gpt-6-luna", provider=PROVIDER)
+RESPONSES = OpenAIResponsesModel("gpt-5", provider=PROVIDER)
 
 
 class Painting(BaseModel):
