@@ -1,5 +1,6 @@
 """Sheets of pictures, and recipes that come back from the files exactly as they went in."""
 
+import base64
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from sd_parsers import ParserManager
 
 from imagegen import pictures
 from imagegen.infotext import read_infotext, write_infotext
-from imagegen.pictures import _smallest, grid, read_recipe, save
+from imagegen.pictures import _smallest, film, grid, read_recipe, save
 
 RED = Image.new("RGB", (128, 128), "red")
 BLUE = Image.new("RGB", (128, 128), "blue")
@@ -290,3 +291,18 @@ def test_show_in_a_notebook_carries_its_alt_text():
     assert second.metadata["image/png"]["alt"] == "Pictures: three"
     page, _ = HTMLExporter(template_name="classic").from_notebook_node(notebook)
     assert 'alt="two red squares"' in page
+
+
+def test_a_film_repeats_its_frames_with_one_palette_and_says_what_it_shows(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
+    film([RED, BLUE, RED], "red turns blue and red", ms=90)
+    (data, more), picture = shown[0], shown[0][0]["image/gif"]
+    assert data["text/plain"] == more["metadata"]["image/gif"]["alt"] == "red turns blue and red"
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as movie:
+        assert movie.n_frames == 3 and movie.info["loop"] == 0 and movie.info["duration"] == 90
+        colours = []
+        for k in range(3):
+            movie.seek(k)
+            colours.append(movie.convert("RGB").getpixel((64, 64)))
+    assert colours == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]
