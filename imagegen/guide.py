@@ -38,3 +38,40 @@ def with_guidance(model, w, negative=None):
         return guided(eps_uncond, eps_cond, w)
 
     return both
+
+
+def in_interval(inside, outside, low, high):
+    """A model that is `inside` for low <= t < high and `outside` for every other t.
+
+    With a guided model inside and the plain one outside, guidance is kept to an interval of the
+    way (Kynkäänniemi et al. 2024).
+    """
+
+    def model(x, t, label):
+        return (inside if low <= t < high else outside)(x, t, label)
+
+    return model
+
+
+def autoguided(strong, weak, w):
+    """A model that is guided away from a weaker version of itself (Karras et al. 2024).
+
+    Both hear the label: what w prolongs is not the condition but the difference in quality.
+    """
+
+    def model(x, t, label):
+        return guided(weak(x, t, label), strong(x, t, label), w)
+
+    return model
+
+
+def rescaled(guided_hat, cond_hat, phi=0.7):
+    """A guided prediction (n, ...) brought towards the spread of the conditional one.
+
+    phi: how far, from 0 (not at all) to 1 (the same spread), for each sample alone (Lin et al.
+    2023, eq. 15 and 16). Use it on x0_hat or v_hat: less spread in eps_hat would leave noise.
+    """
+    axes = tuple(range(1, cond_hat.ndim))
+    wanted = cond_hat.std(axes, keepdim=True)
+    factor = wanted / guided_hat.std(axes, keepdim=True)
+    return phi * factor * guided_hat + (1 - phi) * guided_hat

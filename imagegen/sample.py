@@ -49,8 +49,16 @@ def ddpm_step(x, eps_hat, t, s, alpha_bar, noise=None):
 
 
 def visited(T, steps=None):
-    """The steps to visit, falling from T - 1 to 0 as evenly as whole numbers allow."""
+    """The steps to visit, falling from T - 1 to 0 as evenly as whole numbers allow.
+
+    steps: how many, all of them if None; or the steps themselves as a falling list.
+    """
     steps = T if steps is None else steps
+    if isinstance(steps, list):
+        falling = all(t > s for t, s in zip(steps, steps[1:], strict=False))
+        if not steps or not falling or steps[0] >= T or steps[-1] < 0:
+            raise ValueError(f"The steps to visit must fall, and lie in 0..{T - 1}: {steps}.")
+        return steps
     if not 1 <= steps <= T:
         raise ValueError(f"steps must lie in 1..{T}, the steps of training, and not be {steps}.")
     return torch.linspace(T - 1, 0, steps).round().int().tolist()
@@ -59,6 +67,7 @@ def visited(T, steps=None):
 def sample(model, shape, alpha_bar, steps=None, step=ddpm_step, generator=None, label=None):
     """New samples of this shape (n, ...), from pure noise; steps=None visits every t.
 
+    steps: how many, spaced evenly in t, or a falling list of them, as from even_in_lambda().
     model: called as model(x, t), or model(x, t, label) where labels (n,) are given.
     """
     times = visited(len(alpha_bar), steps)
@@ -93,6 +102,33 @@ def sigma(t, alpha_bar):
     """Noise for one part of picture: the spread of xt / sqrt(alpha_bar[t]) around x0; 0 for -1."""
     left = alpha_bar[t] if t >= 0 else torch.ones(())
     return ((1 - left) / left).sqrt()
+
+
+def nearest_steps(sigmas, alpha_bar):
+    """The steps t whose noise comes nearest to each of these sigmas, each step once, falling."""
+    of_each = ((1 - alpha_bar) / alpha_bar).sqrt().log()
+    times = (sigmas.log()[:, None] - of_each).abs().argmin(1).tolist()
+    return sorted(set(times), reverse=True)
+
+
+def even_in_lambda(alpha_bar, steps):
+    """At most so many steps from T - 1 to 0, spaced evenly in lambda = -log sigma (Lu et al. 2022).
+
+    Fewer where two of them would fall on one whole step.
+    """
+    most, least = sigma(len(alpha_bar) - 1, alpha_bar), sigma(0, alpha_bar)
+    sigmas = torch.linspace(most.log(), least.log(), steps).exp()
+    return nearest_steps(sigmas, alpha_bar)
+
+
+def karras_steps(alpha_bar, steps, rho=7.0):
+    """As even_in_lambda(), but spaced evenly in sigma ** (1 / rho) (Karras et al. 2022, eq. 5).
+
+    rho = 1 spaces evenly in sigma; the larger rho, the more steps have little noise.
+    """
+    most, least = sigma(len(alpha_bar) - 1, alpha_bar), sigma(0, alpha_bar)
+    sigmas = torch.linspace(most ** (1 / rho), least ** (1 / rho), steps) ** rho
+    return nearest_steps(sigmas, alpha_bar)
 
 
 def euler_step(x, eps_hat, t, s, alpha_bar, noise=None):

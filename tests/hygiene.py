@@ -168,7 +168,7 @@ def alt_texts(notebook, name):
             if len(words.split()) < 3:
                 yield f"a picture in the text has no alt text: {prose.source[:40]!r}..."
     for number, output in all_outputs(notebook):
-        for kind in set(output.get("data", {})) & {"image/png", "image/jpeg", "image/svg+xml"}:
+        for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
             alt = output.metadata.get(kind, {}).get("alt") or cells[number].metadata.get("alt", "")
             if len(alt.split()) < 3:
                 yield f"a picture of code cell {number} has no alt text"
@@ -177,7 +177,7 @@ def alt_texts(notebook, name):
 def figures(notebook, name):
     """Every stored picture shows something."""
     for number, output in all_outputs(notebook):
-        for kind in ("image/png", "image/jpeg"):
+        for kind in ("image/png", "image/jpeg", "image/gif"):
             picture = output.get("data", {}).get(kind)
             if picture and is_blank(base64.b64decode(picture)):
                 yield f"a picture of code cell {number} is blank"

@@ -5,8 +5,9 @@ import pytest
 import tiny_sd
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
-from imagegen.guide import guided, with_guidance
+from imagegen.guide import autoguided, guided, in_interval, rescaled, with_guidance
 from imagegen.measure import read_factors, wilson
 from imagegen.mixture import exact_eps
 from imagegen.models import load_pipeline
@@ -134,6 +135,63 @@ def test_a_negative_label_is_avoided_only_where_the_scale_is_above_1():
     shares = [(n == 1).float().mean() for n in near]
     assert 0.25 < shares[0] < 0.42 and shares[1] < 0.06
     torch.testing.assert_close(draw(1, 0, 1), draw(1, 0), rtol=0, atol=1e-4)
+
+
+def test_guidance_in_an_interval_asks_the_right_model():
+    def model(answer):
+        return lambda x, t, label: answer
+
+    mixed = in_interval(model("guided"), model("plain"), 300, 700)
+    assert [mixed(None, t, None) for t in (299, 300, 699, 700)] == [
+        "plain",
+        "guided",
+        "guided",
+        "plain",
+    ]
+
+
+def test_autoguidance_goes_from_the_weak_answer_through_the_strong_one(answers):
+    weak, strong = answers
+
+    def model(answer):
+        return lambda x, t, label: answer + label
+
+    out = autoguided(model(strong), model(weak), 3.0)(None, 400, 7.0)
+    torch.testing.assert_close(out, weak + 3 * (strong - weak) + 7)
+
+
+def test_rescaling_is_that_of_diffusers(answers):
+    guided_hat, cond_hat = 4 * answers[0], answers[1]
+    for phi in (0.0, 0.7, 1.0):
+        theirs = rescale_noise_cfg(guided_hat, cond_hat, guidance_rescale=phi)
+        torch.testing.assert_close(rescaled(guided_hat, cond_hat, phi), theirs)
+    spreads = [x.flatten(1).std(1) for x in (rescaled(guided_hat, cond_hat, 1.0), cond_hat)]
+    torch.testing.assert_close(*spreads)
+
+
+def test_guidance_does_not_sample_the_tilted_density():
+    """p(x) p(c|x)^3 in one dimension: its exact score draws it, guidance goes beyond it."""
+    two, places = torch.tensor([[-1.0], [1.0]]), torch.linspace(-4, 3, 1401)
+    each = (-(((places - two) / SPREAD) ** 2) / 2).exp()
+    share = each.sum(0) * (each[0] / each.sum(0)) ** 3
+    share = share / share.sum()
+    middle = (share * places).sum()
+    wide = (share * (places - middle) ** 2).sum().sqrt()
+    at = torch.searchsorted(share.cumsum(0), (torch.arange(300) + 0.5) / 300)
+
+    def by_score(x, t):
+        return exact_eps(x, t, ALPHA_BAR, places[at][:, None], 0.05)
+
+    def by_guidance(x, t):
+        both = exact_eps(x, t, ALPHA_BAR, two, SPREAD)
+        return guided(both, exact_eps(x, t, ALPHA_BAR, two[:1], SPREAD), 3.0)
+
+    true, ours = (
+        sample(model, (2000, 1), ALPHA_BAR, 100, ddim_step, seeded())
+        for model in (by_score, by_guidance)
+    )
+    assert abs(true.mean() - middle) < 0.05 and abs(true.std() / wide - 1) < 0.06
+    assert ours.mean() < middle - 0.3 and ours.std() < 0.8 * wide
 
 
 # -- what the pipeline does --------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Sheets of pictures, and the one door by which pictures come in."""
 
+import base64
 import io
 
 import nbformat
@@ -10,7 +11,7 @@ from nbconvert import HTMLExporter
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from imagegen.pictures import _smallest, grid, open_picture, to_rgb
+from imagegen.pictures import _smallest, film, grid, open_picture, to_rgb
 
 RED = Image.new("RGB", (128, 128), "red")
 BLUE = Image.new("RGB", (128, 128), "blue")
@@ -212,3 +213,18 @@ def test_a_bad_picture_is_one_sentence(tmp_path):
             open_picture(source)
         assert "\n" not in str(error.value)
     assert to_rgb(Image.new("RGB", (60, 128))).size == (60, 128)
+
+
+def test_a_film_repeats_its_frames_with_one_palette_and_says_what_it_shows(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **more: shown.append((data, more)))
+    film([RED, BLUE, RED], "red turns blue and red", ms=90)
+    (data, more), picture = shown[0], shown[0][0]["image/gif"]
+    assert data["text/plain"] == more["metadata"]["image/gif"]["alt"] == "red turns blue and red"
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as movie:
+        assert movie.n_frames == 3 and movie.info["loop"] == 0 and movie.info["duration"] == 90
+        colours = []
+        for k in range(3):
+            movie.seek(k)
+            colours.append(movie.convert("RGB").getpixel((64, 64)))
+    assert colours == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]

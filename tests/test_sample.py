@@ -19,9 +19,13 @@ from imagegen.sample import (
     dpm_solver,
     dpm_solver_step,
     euler_step,
+    even_in_lambda,
     from_velocity,
     heun_step,
+    karras_steps,
+    nearest_steps,
     sample,
+    sigma,
     velocity,
     visited,
     x0_from_eps,
@@ -110,14 +114,75 @@ def test_the_steps_visited_fall_from_the_last_to_the_first():
             visited(1000, steps)
 
 
+def test_the_steps_visited_may_be_given():
+    assert visited(1000, [900, 40, 0]) == [900, 40, 0]
+    for wrong in ([], [5, 5, 0], [0, 5], [1000, 0], [3, -1]):
+        with pytest.raises(ValueError, match="must fall, and lie in 0..999"):
+            visited(1000, wrong)
+
+
+@pytest.mark.parametrize(
+    ("spaced", "option"),
+    [(even_in_lambda, "use_lu_lambdas"), (karras_steps, "use_karras_sigmas")],
+)
+def test_spacings_are_those_of_diffusers(spaced, option):
+    """Diffusers rounds t between two levels of noise, and may land one step beside ours."""
+    for steps in (5, 10, 20):
+        theirs = DPMSolverMultistepScheduler(1000, trained_betas=BETA.numpy(), **{option: True})
+        theirs.set_timesteps(steps)
+        pairs = zip(spaced(ALPHA_BAR, steps), theirs.timesteps.tolist(), strict=True)
+        assert all(abs(ours - t) <= 1 for ours, t in pairs)
+
+
+def test_spacings_go_from_noise_to_data_and_are_even_where_they_say():
+    for spaced in (even_in_lambda, karras_steps):
+        for steps in (2, 11, 200):
+            times = spaced(ALPHA_BAR, steps)
+            assert times[0] == 999 and times[-1] == 0 and len(times) <= steps
+            assert times == sorted(set(times), reverse=True)
+    clock = [-sigma(t, ALPHA_BAR).log().item() for t in even_in_lambda(ALPHA_BAR, 11)]
+    gaps = [b - a for a, b in zip(clock, clock[1:], strict=False)]
+    assert max(gaps) - min(gaps) < 0.15
+    size = [sigma(t, ALPHA_BAR).item() ** (1 / 7) for t in karras_steps(ALPHA_BAR, 11)]
+    gaps = [a - b for a, b in zip(size, size[1:], strict=False)]
+    assert max(gaps) - min(gaps) < 0.03
+    assert nearest_steps(torch.stack([sigma(t, ALPHA_BAR) for t in (3, 700, 3)]), ALPHA_BAR) == [
+        700,
+        3,
+    ]
+
+
+def test_in_even_steps_of_lambda_dpm_solver_is_far_nearer_than_ddim():
+    truth = drawn(500, partial(heun_step, model=best_eps), 300)
+
+    def off(times, step):
+        return (drawn(times, step, 300) - truth).abs().mean()
+
+    ddim = off(21, ddim_step)
+    assert off(even_in_lambda(ALPHA_BAR, 21), dpm_solver()) < ddim / 5
+    assert off(21, dpm_solver()) > ddim / 3
+
+
+def test_ode_and_sde_take_away_noise_in_the_ratio_of_their_equations():
+    """In y, DDPM takes 1 + sigma_s / sigma_t times as much of eps_hat as DDIM: 2 in short steps."""
+    one, none = torch.ones(1), torch.zeros(1)
+    for t, s in ((500, 499), (500, 100), (999, 20)):
+        after, before = one / ALPHA_BAR[s].sqrt(), one / ALPHA_BAR[t].sqrt()
+        ddim = after * ddim_step(one, one, t, s, ALPHA_BAR) - before
+        ddpm = after * ddpm_step(one, one, t, s, ALPHA_BAR, none) - before
+        expected = 1 + sigma(s, ALPHA_BAR) / sigma(t, ALPHA_BAR)
+        torch.testing.assert_close((ddpm / ddim)[0], expected, rtol=1e-2, atol=0)
+
+
 CENTRES = torch.tensor([[-1.5, 0.0], [1.0, 1.0]])
 
 
-def drawn(steps=None, step=ddpm_step, n=2000):
-    def best(x, t):
-        return exact_eps(x, t, ALPHA_BAR, CENTRES, 0.2)
+def best_eps(x, t):
+    return exact_eps(x, t, ALPHA_BAR, CENTRES, 0.2)
 
-    return sample(best, (n, 2), ALPHA_BAR, steps, step, torch.Generator().manual_seed(0))
+
+def drawn(steps=None, step=ddpm_step, n=2000):
+    return sample(best_eps, (n, 2), ALPHA_BAR, steps, step, torch.Generator().manual_seed(0))
 
 
 def spread_of(x):
