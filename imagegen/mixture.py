@@ -2,9 +2,11 @@
 
     x0 = centre + spread * noise,   one of K centres, each as likely as the others
 
-For such data the best possible prediction of the noise is a formula, and a network can be
-compared with it. Built in chapter 4.
+For such data the best possible prediction of the noise is a formula, and so are the density
+and its gradient, the score. Built in chapter 4.
 """
+
+import math
 
 import torch
 
@@ -28,3 +30,20 @@ def exact_eps(xt, t, alpha_bar, centres, spread):
     likely = (-(distance**2) / (2 * variance)).softmax(dim=1)  # (n, K), sums to 1
     mean = (likely @ centres.flatten(1)).view_as(xt)
     return (1 - left).sqrt() / variance * (xt - left.sqrt() * mean)
+
+
+def log_density(xt, t, alpha_bar, centres, spread):
+    """log q(xt) (n,): how likely xt (n, ...) is among the noisy data of the one step t."""
+    left, size = alpha_bar[t], centres[0].numel()
+    variance = left * spread**2 + 1 - left
+    distance = torch.cdist(xt.flatten(1), left.sqrt() * centres.flatten(1))
+    log_mean = (-(distance**2) / (2 * variance)).logsumexp(dim=1) - math.log(len(centres))
+    return log_mean - size / 2 * (2 * math.pi * variance).log()
+
+
+def score_from_eps(eps_hat, t, alpha_bar):
+    """The gradient of log q(xt) that belongs to a predicted noise (Song & Ermon 2019).
+
+    Exact where eps_hat is, as that of exact_eps; t is one step.
+    """
+    return -eps_hat / (1 - alpha_bar[t]).sqrt()

@@ -1,9 +1,11 @@
-"""The known mixture: its draws have its moments, and no prediction beats the exact one."""
+"""The known mixture: its draws have its moments, no prediction beats the exact one, and the
+score that follows from it is the gradient of the density.
+"""
 
 import pytest
 import torch
 
-from imagegen.mixture import draw_mixture, exact_eps
+from imagegen.mixture import draw_mixture, exact_eps, log_density, score_from_eps
 from imagegen.schedule import add_noise, cumulative, linear_schedule
 
 ALPHA_BAR = cumulative(linear_schedule())
@@ -49,3 +51,30 @@ def test_every_change_of_the_exact_prediction_costs(t):
     loss = ((best - eps) ** 2).mean()
     changes = [0.9 * best, 1.1 * best, best + 0.1, best - 0.1 * xt, torch.zeros_like(eps), xt]
     assert all(((other - eps) ** 2).mean() > loss for other in changes)
+
+
+@pytest.mark.parametrize("t", [10, 200, 999])
+def test_the_density_sums_to_one_and_is_that_of_the_noisy_draws(t):
+    ticks = torch.linspace(-8, 8, 801)
+    cell = (ticks[1] - ticks[0]).item() ** 2
+    q = log_density(torch.cartesian_prod(ticks, ticks), t, ALPHA_BAR, CENTRES, 0.3).exp()
+    assert q.sum().item() * cell == pytest.approx(1, abs=1e-4)
+    generator = torch.Generator().manual_seed(2)
+    x0 = draw_mixture(CENTRES, 0.3, 50_000, generator)
+    xt = add_noise(x0, torch.randn(x0.shape, generator=generator), t, ALPHA_BAR)
+    right = torch.cartesian_prod(ticks, ticks)[:, 0] > 0
+    share = (xt[:, 0] > 0).float().mean().item()
+    assert (q[right].sum() * cell).item() == pytest.approx(share, abs=0.015)
+
+
+@pytest.mark.parametrize("t", [0, 50, 400, 999])
+@pytest.mark.parametrize("shape", [(2,), (1, 3, 3)])
+def test_the_score_is_the_gradient_of_the_log_density(t, shape):
+    generator = torch.Generator().manual_seed(3)
+    centres = torch.randn(4, *shape, generator=generator)
+    xt = torch.randn(20, *shape, generator=generator, requires_grad=True)
+    log_density(xt, t, ALPHA_BAR, centres, 0.5).sum().backward()
+    eps_hat = exact_eps(xt.detach(), t, ALPHA_BAR, centres, 0.5)
+    torch.testing.assert_close(
+        score_from_eps(eps_hat, t, ALPHA_BAR), xt.grad, rtol=1e-3, atol=1e-3
+    )
