@@ -53,7 +53,8 @@ def checker(chapter: str) -> Callable[[str, object], None]:
 
     check() never raises: whatever it is given, it says in one sentence what to do.
     """
-    items = {q["name"]: (id, q) for id, q in _items().items() if q["chapter"] == chapter}
+    own = {id: q for id, q in _items().items() if q["chapter"] == chapter and q["name"]}
+    items = {question["name"]: (id, question) for id, question in own.items()}
     if not items:
         chapters = sorted({q["chapter"] for q in _items().values()})
         raise ValueError(f"There is no quiz {chapter!r}: use one of {', '.join(chapters)}.")
