@@ -8,6 +8,7 @@ The bank is the only place where a question is written. Building twice gives the
 """
 
 import ast
+import itertools
 import json
 import re
 from base64 import b64encode
@@ -83,6 +84,8 @@ def quiz(chapter: str, bank: dict) -> nbformat.NotebookNode:
         _cell(new_code_cell(_setup(chapter)), "setup", locked=True),
     ]
     for name, item in _named(bank):
+        if not name:
+            continue
         key = LETTERS[_key(item)]
         options = "\n".join(f"- **{a}.** {o['text']}" for a, o in _lettered(item))
         stem = f"## Question {name[1:]}\n\n{item['stem'].strip()}\n\n{options}"
@@ -221,7 +224,9 @@ def _key(item: dict) -> int:
 
 
 def _named(bank: dict) -> list[tuple[str, dict]]:
-    return [(f"q{number}", item) for number, item in enumerate(bank["items"], 1)]
+    """The items as q1, q2, ...; one with `quiz: false`, which only chapters ask, has no name."""
+    numbers = itertools.count(1)
+    return [(f"q{next(numbers)}" if item.get("quiz", True) else "", item) for item in bank["items"]]
 
 
 def _lettered(item: dict) -> list[tuple[str, dict]]:
@@ -240,9 +245,10 @@ def _reply(option: dict, misconceptions: dict) -> str:
 
 
 def _opening(chapter: str, bank: dict) -> str:
+    count = sum(bool(name) for name, _ in _named(bank))
     return (
         f"# Quiz {int(chapter[:2])}. {bank['title']}\n\n"
-        f"{len(bank['items'])} questions on chapter `{chapter}`, one point each.\n\n"
+        f"{count} questions on chapter `{chapter}`, one point each.\n\n"
         'Write your letter in place of the three dots, for example `q1 = "A"`, and run the cell '
         "and the one below it. You are told whether it is right and why, and get a cell to try. "
         "You may change an answer as often as you like."

@@ -23,8 +23,6 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
     guidance, above 1. Equals diffusers' pipelines with the same generator. ValueError if the
     sizes differ.
     """
-    if mask is not None and mask.size != image.size:
-        raise ValueError(f"The mask is {mask.size} and the picture {image.size}: they must agree.")
     x0 = encode(pipe.vae, as_tensor([image]), generator)
     eps = torch.randn(x0.shape, generator=generator).to(x0)
     words = torch.cat(pipe.encode_prompt(prompt, pipe.device, 1, True)[::-1])
@@ -34,7 +32,7 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
     pipe.scheduler.set_begin_index(first)
     x = pipe.scheduler.add_noise(x0, eps, times[:1])
     if mask is not None:
-        new = F.interpolate(mask_tensor(mask), x0.shape[-2:]).to(x0)
+        new = F.interpolate(mask_tensor(mask, image.size), x0.shape[-2:]).to(x0)
         x = eps if strength == 1 else x
     for i, t in enumerate(times):
         both = pipe.scheduler.scale_model_input(torch.cat([x, x]), t)
@@ -48,6 +46,11 @@ def redraw(pipe, prompt, image, strength, steps=20, w=5.0, generator=None, mask=
     return as_images(decode(pipe.vae, x))[0]
 
 
-def mask_tensor(mask):
-    """A mask as (1, 1, h, w): 1 where it is at least half white, 0 elsewhere."""
+def mask_tensor(mask, size=None):
+    """A mask as (1, 1, h, w): 1 where it is at least half white, 0 elsewhere.
+
+    size: (width, height) of the picture that it belongs to; ValueError if it has another.
+    """
+    if size is not None and mask.size != size:
+        raise ValueError(f"The mask is {mask.size} and the picture {size}: they must agree.")
     return torch.from_numpy(is_white(mask)).float()[None, None]

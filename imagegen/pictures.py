@@ -135,15 +135,16 @@ def show(
     display(shown, metadata={kind: {"alt": alt}}, raw=True)
 
 
-def film(frames, alt: str, ms: int = 120, colours: int = 64) -> None:
+def film(frames, alt: str, ms: int = 120, colours: int = 64, width: int = 700) -> None:
     """Show frames of one size as a film that repeats for ever (a GIF), at most 700 pixels wide.
 
     frames: pictures as for grid(). ms: milliseconds a frame. colours: of the one palette that all
-    frames share. What it shows must also stand in a picture: on paper, nothing moves.
+    frames share. width: pixels that are stored; a film of fewer than 384 is shown enlarged. What
+    it shows must also stand in a picture: on paper, nothing moves.
     """
     from IPython.display import display
 
-    sheets = [grid(frame) for frame in frames]
+    sheets = [grid(frame, width=width) for frame in frames]
     strip = Image.new("RGB", (sheets[0].width, sheets[0].height * len(sheets)))
     for number, sheet in enumerate(sheets):
         strip.paste(sheet, (0, number * sheet.height))
@@ -152,7 +153,8 @@ def film(frames, alt: str, ms: int = 120, colours: int = 64) -> None:
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=rest, duration=ms, loop=0)
     shown = {"image/gif": base64.b64encode(buffer.getvalue()).decode(), "text/plain": alt}
-    display(shown, metadata={"image/gif": {"alt": alt}}, raw=True)
+    about = {"alt": alt, "width": max(LARGEST, first.width)}
+    display(shown, metadata={"image/gif": about}, raw=True)
 
 
 def grid(

@@ -54,7 +54,8 @@ def checker(chapter: str) -> Callable[[str, object], None]:
 
     check() never raises an error: for any other answer it prints one sentence on what to do.
     """
-    items = {q["name"]: (id, q) for id, q in _items().items() if q["chapter"] == chapter}
+    own = {id: q for id, q in _items().items() if q["chapter"] == chapter and q["name"]}
+    items = {question["name"]: (id, question) for id, question in own.items()}
     if not items:
         chapters = sorted({q["chapter"] for q in _items().values()})
         raise ValueError(f"There is no quiz {chapter!r}: use one of {', '.join(chapters)}.")
