@@ -6,9 +6,13 @@
 Built in chapter 8.
 """
 
+import io
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 
 import torch
+from PIL import Image
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 
@@ -78,3 +82,36 @@ def token_places(tokenizer, prompt, word):
         if wanted and pieces[start : start + len(wanted)] == wanted:
             return [start + 1 + i for i in range(len(wanted))]
     raise ValueError(f"{word!r} is not among the words that are read of {prompt!r}.")
+
+
+def overlay(
+    pictures: Iterable,
+    grids: Sequence[Sequence[Tensor]],
+    words: Sequence[str],
+    rows: Sequence[str] = ("",),
+) -> Image.Image:
+    """Heat maps over their pictures, with one scale and a colour bar for all of them.
+
+    pictures: one for each row, as matplotlib shows them. grids: for each row the maps of the words.
+    """
+    import matplotlib.pyplot as plt  # slow to import
+
+    top = max(grid.max().item() for row in grids for grid in row)
+    size = (2.1 * len(words) + 0.8, 2.1 * len(grids) + 0.3)
+    figure, axes = plt.subplots(
+        len(grids), len(words), figsize=size, layout="constrained", squeeze=False
+    )
+    place = {"extent": (0, 1, 0, 1), "interpolation": "bilinear"}
+    for line, picture, row, name in zip(axes, pictures, grids, rows, strict=True):
+        line[0].set_ylabel(name)
+        for panel, grid in zip(line, row, strict=True):
+            panel.imshow(picture, **place)
+            heat = panel.imshow(grid.cpu(), "inferno", vmin=0, vmax=top, alpha=0.6, **place)
+            panel.set(xticks=[], yticks=[])
+    for panel, word in zip(axes[0], words, strict=True):
+        panel.set_title(word)
+    figure.colorbar(heat, ax=axes, label="share of attention")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    plt.close(figure)
+    return Image.open(file).convert("RGB")

@@ -205,7 +205,10 @@ def effects(lab: Experiment, setting: str, reference=None) -> list[dict]:
         share = (sum(known) / len(known), *wilson(sum(known), len(known))) if known else None
         row |= {"fidelity": share, "diversity": seed_diversity(cloud) if seeds else None}
         gaps = (cloud - other).norm(dim=-1).flatten()
-        row["distance"] = mean_interval(gaps) if len(gaps) > 1 else None
+        if len(gaps) > 1:
+            mean, low, high = mean_interval(gaps)
+            gaps = (mean, max(low, 0.0), high)  # no distance lies below 0
+        row["distance"] = gaps if len(gaps) > 1 else None
         row["seconds"] = sum(seconds) / len(seconds) if None not in seconds else None
         table.append(row)
     return table

@@ -175,7 +175,8 @@ def seed_diversity(x: Tensor) -> tuple[float, float, float]:
     total, own = apart.sum(), apart.sum(1)
     without = (total - 2 * own) / ((n - 1) * (n - 2))
     error = ((n - 1) * without.var(correction=0)) ** 0.5
-    return t_interval((total / (n * (n - 1))).item(), error.item(), n - 1)
+    mean, low, high = t_interval((total / (n * (n - 1))).item(), error.item(), n - 1)
+    return mean, max(low, 0.0), high  # no distance lies below 0
 
 
 def t_interval(mean: float, error: float, freedom: int) -> tuple[float, float, float]:
