@@ -75,6 +75,4 @@ def test_the_score_is_the_gradient_of_the_log_density(t, shape):
     xt = torch.randn(20, *shape, generator=generator, requires_grad=True)
     log_density(xt, t, ALPHA_BAR, centres, 0.5).sum().backward()
     eps_hat = exact_eps(xt.detach(), t, ALPHA_BAR, centres, 0.5)
-    torch.testing.assert_close(
-        score_from_eps(eps_hat, t, ALPHA_BAR), xt.grad, rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(score_from_eps(eps_hat, t, ALPHA_BAR), xt.grad, rtol=1e-3, atol=1e-3)

@@ -148,7 +148,9 @@ def test_whatever_is_no_answer_gets_one_friendly_sentence(answer, said, capsys):
 def test_an_unknown_question_is_answered_with_the_known_ones(capsys):
     checker("01_first_image")("q99", "A")
     assert "its questions are q1, q2," in capsys.readouterr().out
-    with pytest.raises(ValueError, match="There is no question 'seed': use one of what_runs_each_step"):
+    with pytest.raises(
+        ValueError, match="There is no question 'seed': use one of what_runs_each_step"
+    ):
         ask("seed")
     with pytest.raises(ValueError, match="There is no quiz '1': use one of 01_first_image"):
         checker("1")
