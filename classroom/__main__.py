@@ -77,9 +77,9 @@ def _grade(words):
 
 
 def _feedback(words):
-    from classroom.session import give_feedback
+    from classroom.feedback import write_pages
 
-    return give_feedback(ROOT, words.assignment)
+    return write_pages(ROOT, words.assignment)
 
 
 def _report(words):

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from PIL import Image
 
 from classroom import collect, pool, releases, sandbox
-from classroom.execute import NOT_FOUND
+from classroom.states import NOT_FOUND
 from imagegen import REPOSITORY
 
 FORM = 1

@@ -5,13 +5,17 @@ hidden test and no key, and nothing that a browser would run.
 """
 
 import re
+import sys
 from base64 import b64decode
+from pathlib import Path
 
 import bleach
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbgrader.apps import NbGraderAPI
+from traitlets.config import PyFileConfigLoader
 
-from classroom.normalise import defines
+from classroom.gradebook import settings
 from classroom.releases import Release
 from imagegen.quiz import LETTERS
 
@@ -22,6 +26,19 @@ TAGS = {
 }  # fmt: skip
 ATTRIBUTES = {"a": ["href", "title"], "th": ["colspan", "rowspan"], "td": ["colspan", "rowspan"]}
 TEXT = 100_000  # characters of one output
+
+
+def write_pages(root: Path, assignment: str) -> int:
+    """Write feedback/NAME/ASSIGNMENT/*.html for everybody who was graded; the exit status."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    api = NbGraderAPI(coursedir=settings(root), config=config)
+    result = api.generate_feedback(assignment, force=True)
+    pages = sorted((root / "feedback").glob(f"*/{assignment}/*.html"))
+    print(f"{len(pages)} pages in feedback/*/{assignment}/")
+    if not result["success"]:
+        print(result.get("error") or result.get("log"), file=sys.stderr)
+        return 1
+    return 0
 
 
 def notebook(release: Release, kind: str, result: dict) -> nbformat.NotebookNode:
@@ -149,9 +166,3 @@ def reply(release: Release, name: str, letter: str) -> str:
     text = f"{name}: {letter} {verdict}. {str(option['why']).strip()}"
     belief = release.beliefs.get(option.get("misconception"), {}).get("belief")
     return text + (f"\n\nA common belief behind it: {belief}" if belief else "")
-
-
-def answer_names(release: Release, kind: str) -> dict[str, str]:
-    """{grade id: name of the answer} of a quiz, such as {"half_and_half": "q1"}."""
-    return {t.name: defines(t.source)[0] for t in release.notebooks[kind]
-            if t.solution and defines(t.source)}  # fmt: skip

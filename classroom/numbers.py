@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from classroom.execute import FAULT, GRADED, NOT_FOUND
 from classroom.releases import Release
+from classroom.states import FAULT, GRADED, NOT_FOUND
 from imagegen.quiz import LETTERS
 
 

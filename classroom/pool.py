@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from classroom.execute import FAULT, Grader, empty, is_quiz
+from classroom.execute import Grader, empty, is_quiz
 from classroom.releases import Release, load
+from classroom.states import FAULT
 
 ATTEMPTS = 3
 FORK = multiprocessing.get_context("fork")

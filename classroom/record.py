@@ -23,9 +23,9 @@ from nbgrader.api import (
 
 from classroom import feedback
 from classroom.collect import Submission
-from classroom.execute import FAULT, GRADER
 from classroom.gradebook import register
 from classroom.releases import Release
+from classroom.states import FAULT, GRADER
 
 
 def fingerprint(submission: Submission) -> str:

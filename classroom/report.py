@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 from classroom import collect, numbers
-from classroom.execute import FAULT
 from classroom.gradebook import settings
 from classroom.record import Record
 from classroom.releases import versions
+from classroom.states import FAULT
 from imagegen.quiz import LETTERS
 
 GOOD, BAD, SOFT = "#2f7d6d", "#d9774a", "#c9d3d0"

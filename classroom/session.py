@@ -2,22 +2,19 @@
 
 import os
 import shutil
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbgrader.apps import NbGraderAPI
 from traitlets.config import PyFileConfigLoader
 
 from classroom import collect, pool, releases, sandbox
-from classroom.execute import FAULT, GRADED, NOT_FOUND, PART, TIME, UNREADABLE
 from classroom.gradebook import settings
 from classroom.probe import find_modes
 from classroom.record import Record, fingerprint
+from classroom.states import FAULT, GRADED, ORDER
 
 BATCH, SECONDS = 40, 20  # results are entered when there are so many, or after so long
-ORDER = [FAULT, UNREADABLE, NOT_FOUND, PART, TIME, GRADED]  # the worst first
 
 
 def grade(root: Path, words) -> int:
@@ -46,19 +43,6 @@ def grade(root: Path, words) -> int:
         return _grade(words, record, versions, submissions, missing, isolated, root)
     finally:
         record.close()
-
-
-def give_feedback(root: Path, assignment: str) -> int:
-    """Write feedback/NAME/ASSIGNMENT/*.html for everybody who was graded."""
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
-    api = NbGraderAPI(coursedir=settings(root), config=config)
-    result = api.generate_feedback(assignment, force=True)
-    pages = sorted((root / "feedback").glob(f"*/{assignment}/*.html"))
-    print(f"{len(pages)} pages in feedback/*/{assignment}/")
-    if not result["success"]:
-        print(result.get("error") or result.get("log"), file=sys.stderr)
-        return 1
-    return 0
 
 
 def line(result: dict) -> str:
