@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from imagegen.measure import to_tensor
-from imagegen.storybook import caption, vocabulary
-from imagegen.training.data import pictures, scene
+from imagegen.storybook import caption, vocabulary, words
+from imagegen.storybook.synonyms import SYNONYMS, reworded
+from imagegen.training.data import CELLS, pictures, scene, stored
 from imagegen.training.loop import generator
 
 LENGTH = 32  # tokens a prompt may have; the longest caption needs fewer
@@ -50,7 +52,7 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
     )
-    bpe.train_from_iterator(vocabulary(), trainer)
+    bpe.train_from_iterator(known_words(), trainer)
     learned = json.loads(bpe.to_str())["model"]
     merges = [tuple(m) for m in learned["merges"]]
     tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
@@ -114,30 +116,39 @@ class Loss(nn.Module):
         return (weight[:, None] * error).mean()
 
 
-@torch.inference_mode()
 def latents(vae: AutoencoderKL, n: int, seed: int, folder: Path) -> np.ndarray:
     """Mean latents of n pictures, float16 (n, 8, 16, 16), unscaled; read from disk if there."""
-    path = folder / f"latents-{seed}.f16"
-    picture_bytes = 8 * 16 * 16 * 2
-    have = path.stat().st_size // picture_bytes if path.exists() else 0
-    if have < n:
+    channels = vae.config.latent_channels
+
+    @torch.inference_mode()
+    def rows(have: int) -> Iterable[np.ndarray]:
         data = pictures(n, seed, folder)
-        vae = vae.to(memory_format=torch.channels_last)
-        with path.open("ab") as file, torch.autocast(vae.device.type, torch.bfloat16):
-            file.truncate(have * picture_bytes)
-            for start in range(have, n, 32):
-                x = to_tensor(data[start : start + 32]).to(vae.device)
+        vae.to(memory_format=torch.channels_last)
+        for start in range(have, n, 32):
+            x = to_tensor(data[start : start + 32]).to(vae.device)
+            with torch.autocast(vae.device.type, torch.bfloat16):
                 z = vae.encode(x.to(memory_format=torch.channels_last)).latent_dist.mode()
-                file.write(z.contiguous().half().cpu().numpy().tobytes())
-    return np.memmap(path, np.float16, "r", shape=(n, 8, 16, 16))
+            yield z.float().cpu().numpy()
+
+    return stored(folder / f"latents-{seed}.f16", (n, channels, CELLS, CELLS), np.float16, rows)
 
 
 def some_caption(index: int, seed: int, rng: random.Random) -> str:
-    """A caption for training: half name all factors, most others a part, a tenth nothing."""
+    """A caption for training: four fifths name all factors, a tenth a part, a tenth nothing.
+
+    Half of them keep to the words of captions, the others take many synonyms.
+    """
     kind = rng.random()
     if kind < 0.1:
         return ""  # what guidance compares with
-    return caption(scene(index, seed), rng, keep=1 if kind < 0.6 else rng.uniform(0.3, 0.9))
+    text = caption(scene(index, seed), rng, keep=1 if kind < 0.9 else rng.uniform(0.3, 0.9))
+    return reworded(text, rng) if rng.random() < 0.5 else text
+
+
+def known_words() -> list[str]:
+    """Every word that training meets, sorted: those of captions and their synonyms."""
+    others = " ".join(other for others in SYNONYMS.values() for other in others)
+    return sorted({*vocabulary(), *words(others)})
 
 
 def t_shares() -> Tensor:
@@ -183,7 +194,7 @@ def batches(
 
 def forget_unused(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
     """Zero the embeddings of tokens that no caption contains: they never learned anything."""
-    used = {i for ids in tokenizer(vocabulary()).input_ids for i in ids}
+    used = {i for ids in tokenizer(known_words()).input_ids for i in ids}
     table = text_encoder.get_input_embeddings().weight
     unused = [i for i in range(len(table)) if i not in used]
     with torch.no_grad():
