@@ -44,6 +44,8 @@ class Preset:
     vae_batch: int
     steps: int
     batch: int
+    rate: float  # AdamW's for text-to-image
+    muon: float  # Muon's; trained weights bear a fourth of what untrained ones do
     melted: int
     decoder_steps: int
     upscaler_steps: int
@@ -54,18 +56,18 @@ class Preset:
 PRESETS = {
     # Hours on one core for each of vae and text-to-image.
     "cpu": Preset(
-        pictures=40_000, oracle_steps=2_500, vae_steps=2_500, vae_batch=16, steps=20_000,
-        batch=128, melted=4_000, decoder_steps=2_000, upscaler_steps=5_000,
+        pictures=40_000, oracle_steps=2_500, vae_steps=5_000, vae_batch=16, steps=20_000,
+        batch=128, rate=4e-4, muon=5e-3, melted=4_000, decoder_steps=2_000, upscaler_steps=5_000,
     ),
     # Three times ten minutes on one large GPU.
     "gpu": Preset(
         pictures=200_000, oracle_steps=6_000, vae_steps=8_000, vae_batch=128, steps=30_000,
-        batch=512, melted=40_000, decoder_steps=4_000, upscaler_steps=20_000,
+        batch=512, rate=8e-4, muon=0.02, melted=40_000, decoder_steps=4_000, upscaler_steps=20_000,
     ),
     # Minutes on one core: every stage runs, nothing is learned.
     "trial": Preset(
         pictures=180, oracle_steps=20, vae_steps=20, vae_batch=2, steps=20,
-        batch=4, melted=8, decoder_steps=20, upscaler_steps=20, measured=8,
+        batch=4, rate=8e-4, muon=0.02, melted=8, decoder_steps=20, upscaler_steps=20, measured=8,
     ),
 }  # fmt: skip
 # Seeds of the data sets: training, checking while training, the oracle's and the upscaler's own.
@@ -88,19 +90,19 @@ def train_vae(preset: Preset) -> None:
     model = vae.build()
     batches = vae.batches(preset.pictures, TRAIN, STATE / "data", preset.vae_batch)
     steps, stop = preset.vae_steps, preset.stop
-    fit(
-        vae.Loss(model), batches, STATE / "vae", steps,
-        rate=3e-4, muon=5e-3, momentum=0.5, stop=stop,
-    )  # fmt: skip
+    loss = vae.Loss(model, adversarial=0.005)  # the decoder's own training makes it crisp
+    fit(loss, batches, STATE / "vae", steps, rate=4e-4, momentum=0.5, stop=stop)
     model.save_pretrained(STATE / "vae")
 
 
 def restore(preset: Preset) -> None:
     """Fill an empty checkpoints/ from assets/models, so that training goes on from there."""
     pipe = load_pipeline(device="cpu")
-    begin_with(text_to_image.Loss(pipe.text_encoder, pipe.unet), STATE / "text-to-image")
+    tokenizer = text_to_image.build_tokenizer(STATE / "tokenizer")
+    text_encoder, unet = text_to_image.build(tokenizer)
+    text_to_image.grow(text_encoder, unet, tokenizer, pipe)
+    begin_with(text_to_image.Loss(text_encoder, unet), STATE / "text-to-image")
     pipe.vae.save_pretrained(STATE / "vae")
-    pipe.tokenizer.save_pretrained(STATE / "tokenizer")
 
 
 def latents(preset: Preset) -> tuple[torch.Tensor, float]:
@@ -119,8 +121,10 @@ def train_text_to_image(preset: Preset) -> None:
     details = detail_cells(preset.pictures, TRAIN, STATE / "data")
     batches = text_to_image.batches(data, scale, details, tokenizer, TRAIN, preset.batch)
     loss = text_to_image.Loss(*text_to_image.build(tokenizer))
-    steps, stop = preset.steps, preset.stop
-    fit(loss, batches, STATE / "text-to-image", steps, rate=8e-4, muon=0.02, stop=stop)
+    fit(
+        loss, batches, STATE / "text-to-image", preset.steps,
+        rate=preset.rate, muon=preset.muon, stop=preset.stop,
+    )  # fmt: skip
 
 
 def pipeline(preset: Preset) -> StableDiffusionPipeline:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from imagegen.measure import to_tensor
-from imagegen.models import settings
+from imagegen.models import MODELS, SMALL
 from imagegen.storybook import caption
 from imagegen.training.data import CELLS, pictures, scene, stored
 
@@ -27,7 +27,7 @@ FIRST, LAST = 9, 15  # of 20 steps: the layout stays, faces and windows melt
 @torch.inference_mode()
 def redraw(pipe, z: Tensor, prompts: list[str], first: int, g: torch.Generator) -> Tensor:
     """Scaled latents z (n, c, h, w), noised to step number `first` and denoised from there on."""
-    steps, guidance = (settings(pipe)[k] for k in ("num_inference_steps", "guidance_scale"))
+    steps, guidance = MODELS[SMALL].steps, MODELS[SMALL].guidance
     scheduler = copy.deepcopy(pipe.scheduler)
     scheduler.set_timesteps(steps)
     scheduler.set_begin_index(first)

@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:
         """One step along the gradients that lie in the weights."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]

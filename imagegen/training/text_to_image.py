@@ -12,12 +12,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import AttnProcessor
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
@@ -80,13 +86,62 @@ def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel
         )
     )  # fmt: skip
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=8, out_channels=8, layers_per_block=1,
+        sample_size=16, in_channels=8, out_channels=8, layers_per_block=(3, 1, 1),
         block_out_channels=(64, 128, 192), norm_num_groups=16,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=128, attention_head_dim=4,
     )  # fmt: skip
     return text_encoder, unet
+
+
+@torch.no_grad()
+def grow(
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    tokenizer: CLIPTokenizer,
+    pipe: StableDiffusionPipeline,
+) -> None:
+    """Begin an untrained model with the weights of one that has fewer layers and fewer words.
+
+    It then draws exactly as before: an added ResNet passes on what comes in, and a new word means
+    what the word means that it stands for.
+    """
+    old, new = pipe.unet.state_dict(), unet.state_dict()
+
+    def count(weights: dict, level: str) -> int:
+        return sum(n.startswith(level) and n.endswith("conv1.bias") for n in weights)
+
+    for name, w in new.items():
+        part = re.fullmatch(r"((?:down|up)_blocks\.\d\.resnets\.)(\d)(\..*)", name)
+        if not part:
+            w.copy_(old[name])
+            continue
+        level, place, rest = part[1], int(part[2]), part[3]
+        have, want = count(old, level), count(new, level)
+        # On the way up the last layer stays the last: it meets what went in first.
+        last = level.startswith("up") and place == want - 1
+        if last or place < have - level.startswith("up"):
+            w.copy_(old[f"{level}{have - 1 if last else place}{rest}"])
+        elif rest.startswith((".conv2", ".conv_shortcut")):
+            w.zero_()
+            if rest == ".conv_shortcut.weight":
+                w[:, : len(w), 0, 0] = torch.eye(len(w))
+    known = pipe.text_encoder.state_dict()
+    for name, w in text_encoder.state_dict().items():
+        if "token_embedding" not in name:
+            w.copy_(known[name])
+    rows = text_encoder.get_input_embeddings().weight
+    old_rows = pipe.text_encoder.get_input_embeddings().weight
+    numbers = pipe.tokenizer.get_vocab()
+    for token, i in tokenizer.get_vocab().items():
+        if token in numbers:
+            rows[i] = old_rows[numbers[token]]
+    for word, others in SYNONYMS.items():
+        meaning = old_rows[pipe.tokenizer(word).input_ids[1:-1]].mean(0)
+        for one in words(" ".join(others)):
+            if f"{one}</w>" not in numbers:
+                rows[tokenizer(one).input_ids[1]] = meaning
 
 
 class Loss(nn.Module):

@@ -7,7 +7,6 @@ f are maps of the oracle, which notice a lost eye or window that pixels hardly w
 pictures from decoded ones, patch by patch, and makes edges crisp (Esser et al. 2021): it alone
 learns from the last two terms, the autoencoder from all others.
 
-The latents are mirrored or halved at times, and the pictures with them: see transformed().
 Trained on random 64 px crops: the network is convolutional, so a quarter of the picture
 teaches the same and costs a quarter.
 """
@@ -30,7 +29,7 @@ from imagegen.training.loop import generator
 
 CROP = 64
 CELL = 8  # pixels a side for each place of a latent
-KL, ADVERSARIAL = 1e-4, 0.02
+KL = 1e-4
 STAGES = (slice(0, 6), slice(6, 12), slice(12, 18))  # of the oracle: 2 convolutions, half the size
 
 
@@ -69,10 +68,13 @@ class Loss(nn.Module):
     """The loss of pictures (n, 3, h, w) in -1..1, and the discriminator that is part of it.
 
     Given latents (n, 8, h/8, w/8), it decodes these and leaves the encoder alone.
+    adversarial: the weight w of what the discriminator says. The more, the crisper, and the
+    further from the picture that went in.
     """
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: AutoencoderKL, adversarial: float = 0.02) -> None:
         super().__init__()
+        self.adversarial = adversarial
         self.vae = vae.to(memory_format=torch.channels_last)
         self.discriminator = discriminator().to(memory_format=torch.channels_last)
 
@@ -83,7 +85,6 @@ class Loss(nn.Module):
         if z is None:
             posterior = self.vae.encode(x).latent_dist
             z, kl = posterior.sample(), KL * posterior.kl().float().mean() / x[0].numel()
-            x, z = transformed(x, z)
         x_hat = self.vae.decode(z.to(memory_format=torch.channels_last)).sample
         error = x - x_hat.float()
         edges = (error[..., 1:] - error[..., :-1]).abs().mean()
@@ -94,7 +95,7 @@ class Loss(nn.Module):
         fooled = functional_call(self.discriminator, fixed, x_hat).float().mean()
         told = F.relu(1 - self.discriminator(x).float()).mean()
         told = told + F.relu(1 + self.discriminator(x_hat.detach()).float()).mean()
-        return fit + 0.5 * self._seen(x, x_hat) + kl - ADVERSARIAL * fooled + told
+        return fit + 0.5 * self._seen(x, x_hat) + kl - self.adversarial * fooled + told
 
     def _seen(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """How differently the oracle's first stages see two batches."""
@@ -103,20 +104,6 @@ class Loss(nn.Module):
             x, x_hat = body[stage](x), body[stage](x_hat)
             apart = apart + (x - x_hat).float().abs().mean()
         return apart
-
-
-def transformed(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures and latents, half of the time mirrored and a quarter of it both at half the size.
-
-    What is done to latents shall be seen in the picture: such latents are smooth, which diffusion
-    learns faster (Kouzelis et al. 2025), and mirrored ones are free data for it.
-    """
-    kind = torch.rand(2).tolist()
-    if kind[0] < 0.5:
-        x, z = x.flip(-1), z.flip(-1)
-    if kind[1] < 0.25:
-        x, z = F.avg_pool2d(x, 2), F.avg_pool2d(z, 2)
-    return x, z
 
 
 def batches(n: int, seed: int, folder: Path, batch_size: int):
