@@ -1,6 +1,7 @@
 """The picture world: scenes are sound, drawings repeat, and captions say what is drawn."""
 
 import random
+import re
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +18,10 @@ from imagegen.storybook import (
     read,
     unknown_words,
     vocabulary,
+    words,
 )
 from imagegen.storybook.scene import HELD_OUT, SETTINGS
+from imagegen.storybook.synonyms import SYNONYMS, plain, reworded
 from imagegen.training.evaluate import PROMPTS
 
 
@@ -162,3 +165,23 @@ def test_names_are_words_not_parts_of_words():
     assert read("a caterpillar in a boathouse") == {}
     assert read("a RED  Cat") == {"subject": "cat", "colour": "red"}
     assert read("a ruined city") == {"place": "ruins"}
+
+
+def test_synonyms_say_the_same():
+    rng = random.Random(3)
+    for _ in range(2000):
+        text = caption(random_scene(rng, None), rng, keep=rng.choice((0.5, 1)))
+        other = reworded(text, rng, share=0.6)
+        assert read(plain(other)) == read(text), other
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", other), other
+
+
+def test_no_synonym_means_two_things():
+    others = [other for others in SYNONYMS.values() for other in others]
+    assert len(others) == len(set(others))
+    known = set(vocabulary())
+    for word in SYNONYMS:
+        assert set(words(word)) <= known, word
+    assert not set(others) & known
+    new = {word for other in others for word in words(other)} - known
+    assert len(known | new) >= 250

@@ -1,4 +1,4 @@
-"""One training loop for all models: AdamW, warm-up, constant rate, linear cool-down, EMA.
+"""One training loop for all models: warm-up, constant rate, linear cool-down, averaged weights.
 
 A batch is a function of the step number, so a run that was stopped goes on exactly where it
 was. Everything goes through accelerate: one process by default, `accelerate launch` for more.
@@ -7,6 +7,7 @@ was. Everything goes through accelerate: one process by default, `accelerate lau
 from __future__ import annotations
 
 import csv
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,11 +18,35 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from imagegen.training.muon import Muon
+
 
 def generator(seed: int, step: int) -> torch.Generator:
     """Random numbers that belong to one step of one run (and one process of it)."""
     rank = int(os.environ.get("RANK", 0))
     return torch.Generator().manual_seed(seed * 1_000_003 + step * 101 + rank)
+
+
+class TimeIsUp(Exception):
+    """A run stopped at its hour. Its state is saved: the next call goes on from there."""
+
+
+# Layers at the ends of a network, where a row is a pixel's colour or a word, and the adversary.
+ADAMS = ("embedding", "conv_in", "conv_out", "discriminator")
+
+
+def optimizers(
+    loss: nn.Module, rate: float, muon: float, momentum: float
+) -> list[torch.optim.Optimizer]:
+    """AdamW for all that learns in `loss`; with a rate for Muon, that for the inner matrices."""
+    named = [(name, w) for name, w in loss.named_parameters() if w.requires_grad]
+    inner = [
+        w for name, w in named if muon and w.ndim > 1 and not any(part in name for part in ADAMS)
+    ]
+    taken = {id(w) for w in inner}
+    rest = [w for _, w in named if id(w) not in taken]
+    adam = torch.optim.AdamW(rest, rate, (momentum, 0.99), weight_decay=0.01, fused=True)
+    return [adam, Muon(inner, muon)] if inner else [adam]
 
 
 def fit(
@@ -30,16 +55,21 @@ def fit(
     folder: Path,
     steps: int,
     rate: float = 1e-3,
+    muon: float = 0.0,
     cooldown: float = 0.3,
     decay: float = 0.999,
+    momentum: float = 0.9,
+    stop: float = math.inf,
     save_seconds: float = 240,
     precision: str = "bf16",
 ) -> None:
     """Minimise `loss(*batch(step))` for `steps` steps and leave the averaged weights in `loss`.
 
     loss: a module whose forward returns the scalar to minimise; all its parameters that
-    require a gradient are trained. cooldown: the last share of the steps, in which the rate
-    falls to zero. State is kept in folder/state.pt, the log in folder/log.csv.
+    require a gradient are trained. rate: AdamW's; muon: Muon's, 0 for AdamW alone. cooldown: the
+    last share of the steps, in which the rates fall to zero. momentum: AdamW's first beta. stop:
+    the time.time() at which to save and raise TimeIsUp. State is kept in folder/state.pt, the log
+    in folder/log.csv.
     """
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(mixed_precision=precision)
@@ -49,21 +79,21 @@ def fit(
         loss.load_state_dict(state["loss"])
         first = state["step"]
     weights = [p for p in loss.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        weights, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-    )
+    both = optimizers(loss, rate, muon, momentum)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in both]
     average = EMAModel(weights, decay=decay, use_ema_warmup=True, inv_gamma=1, power=0.75)
-    if "optimizer" in state:  # not in what begin_with() left
-        optimizer.load_state_dict(state["optimizer"])
+    if "optimizers" in state:  # not in what begin_with() left
+        for optimizer, its_state in zip(both, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
         average.load_state_dict(state["average"])
     average.to(accelerator.device)
-    model, optimizer = accelerator.prepare(loss, optimizer)
+    model, *both = accelerator.prepare(loss, *both)
     model.train()
 
     def save(step: int) -> None:
         if accelerator.is_main_process:
             state = {
-                "loss": loss.state_dict(), "optimizer": optimizer.state_dict(),
+                "loss": loss.state_dict(), "optimizers": [o.state_dict() for o in both],
                 "average": average.state_dict(), "step": step,
             }  # fmt: skip
             torch.save(state, state_file.with_suffix(".new"))
@@ -73,13 +103,14 @@ def fit(
     total, count = 0.0, 0
     for step in range(first, steps):
         scale = min(1, (step + 1) / 200, (steps - step) / max(1, cooldown * steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * scale
+        for optimizer, full in zip(both, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = full * scale
         value = model(*(x.to(accelerator.device) for x in batch(step)))
         accelerator.backward(value)
         accelerator.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in both:
+            optimizer.step()
+            optimizer.zero_grad()
         average.step(weights)
         total, count = total + value.item(), count + 1
         if (step + 1) % 50 == 0 and accelerator.is_main_process:
@@ -96,9 +127,11 @@ def fit(
                 )
             print(f"{folder.name}: step {row[0]}, loss {row[1]}, {row[3]} s a step", flush=True)
             total, count, logged = 0.0, 0, time.time()
-        if time.time() - saved > save_seconds:
+        if time.time() > min(stop, saved + save_seconds):
             save(step + 1)
             saved = time.time()
+            if saved > stop:
+                raise TimeIsUp(f"{folder.name}: time is up at step {step + 1}.")
     if steps > first:
         save(steps)
     average.copy_to(weights)

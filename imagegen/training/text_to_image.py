@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import AttnProcessor
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from imagegen.latent import as_tensor
-from imagegen.storybook import caption, vocabulary
-from imagegen.training.data import pictures, scene
+from imagegen.storybook import caption, vocabulary, words
+from imagegen.storybook.synonyms import SYNONYMS, reworded
+from imagegen.training.data import CELLS, pictures, scene, stored
 from imagegen.training.loop import generator
 
 LENGTH = 32  # tokens a prompt may have; the longest caption needs fewer
@@ -50,7 +58,7 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
     )
-    bpe.train_from_iterator(vocabulary(), trainer)
+    bpe.train_from_iterator(known_words(), trainer)
     learned = json.loads(bpe.to_str())["model"]
     merges = [tuple(m) for m in learned["merges"]]
     tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
@@ -78,13 +86,62 @@ def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel
         )
     )  # fmt: skip
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=8, out_channels=8, layers_per_block=1,
+        sample_size=16, in_channels=8, out_channels=8, layers_per_block=(3, 1, 1),
         block_out_channels=(64, 128, 192), norm_num_groups=16,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=128, attention_head_dim=4,
     )  # fmt: skip
     return text_encoder, unet
+
+
+@torch.no_grad()
+def grow(
+    text_encoder: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    tokenizer: CLIPTokenizer,
+    pipe: StableDiffusionPipeline,
+) -> None:
+    """Begin an untrained model with the weights of one that has fewer layers and fewer words.
+
+    It then draws exactly as before: an added ResNet passes on what comes in, and a new word means
+    what the word means that it stands for.
+    """
+    old, new = pipe.unet.state_dict(), unet.state_dict()
+
+    def count(weights: dict, level: str) -> int:
+        return sum(n.startswith(level) and n.endswith("conv1.bias") for n in weights)
+
+    for name, w in new.items():
+        part = re.fullmatch(r"((?:down|up)_blocks\.\d\.resnets\.)(\d)(\..*)", name)
+        if not part:
+            w.copy_(old[name])
+            continue
+        level, place, rest = part[1], int(part[2]), part[3]
+        have, want = count(old, level), count(new, level)
+        # On the way up the last layer stays the last: it meets what went in first.
+        last = level.startswith("up") and place == want - 1
+        if last or place < have - level.startswith("up"):
+            w.copy_(old[f"{level}{have - 1 if last else place}{rest}"])
+        elif rest.startswith((".conv2", ".conv_shortcut")):
+            w.zero_()
+            if rest == ".conv_shortcut.weight":
+                w[:, : len(w), 0, 0] = torch.eye(len(w))
+    known = pipe.text_encoder.state_dict()
+    for name, w in text_encoder.state_dict().items():
+        if "token_embedding" not in name:
+            w.copy_(known[name])
+    rows = text_encoder.get_input_embeddings().weight
+    old_rows = pipe.text_encoder.get_input_embeddings().weight
+    numbers = pipe.tokenizer.get_vocab()
+    for token, i in tokenizer.get_vocab().items():
+        if token in numbers:
+            rows[i] = old_rows[numbers[token]]
+    for word, others in SYNONYMS.items():
+        meaning = old_rows[pipe.tokenizer(word).input_ids[1:-1]].mean(0)
+        for one in words(" ".join(others)):
+            if f"{one}</w>" not in numbers:
+                rows[tokenizer(one).input_ids[1]] = meaning
 
 
 class Loss(nn.Module):
@@ -114,30 +171,39 @@ class Loss(nn.Module):
         return (weight[:, None] * error).mean()
 
 
-@torch.inference_mode()
 def latents(vae: AutoencoderKL, n: int, seed: int, folder: Path) -> np.ndarray:
     """Mean latents of n pictures, float16 (n, 8, 16, 16), unscaled; read from disk if there."""
-    path = folder / f"latents-{seed}.f16"
-    picture_bytes = 8 * 16 * 16 * 2
-    have = path.stat().st_size // picture_bytes if path.exists() else 0
-    if have < n:
+    channels = vae.config.latent_channels
+
+    @torch.inference_mode()
+    def rows(have: int) -> Iterable[np.ndarray]:
         data = pictures(n, seed, folder)
-        vae = vae.to(memory_format=torch.channels_last)
-        with path.open("ab") as file, torch.autocast(vae.device.type, torch.bfloat16):
-            file.truncate(have * picture_bytes)
-            for start in range(have, n, 32):
-                x = as_tensor(data[start : start + 32]).to(vae.device)
+        vae.to(memory_format=torch.channels_last)
+        for start in range(have, n, 32):
+            x = as_tensor(data[start : start + 32]).to(vae.device)
+            with torch.autocast(vae.device.type, torch.bfloat16):
                 z = vae.encode(x.to(memory_format=torch.channels_last)).latent_dist.mode()
-                file.write(z.contiguous().half().cpu().numpy().tobytes())
-    return np.memmap(path, np.float16, "r", shape=(n, 8, 16, 16))
+            yield z.float().cpu().numpy()
+
+    return stored(folder / f"latents-{seed}.f16", (n, channels, CELLS, CELLS), np.float16, rows)
 
 
 def some_caption(index: int, seed: int, rng: random.Random) -> str:
-    """A caption for training: half name all factors, most others a part, a tenth nothing."""
+    """A caption for training: four fifths name all factors, a tenth a part, a tenth nothing.
+
+    Half of them keep to the words of captions, the others take many synonyms.
+    """
     kind = rng.random()
     if kind < 0.1:
         return ""  # what guidance compares with
-    return caption(scene(index, seed), rng, keep=1 if kind < 0.6 else rng.uniform(0.3, 0.9))
+    text = caption(scene(index, seed), rng, keep=1 if kind < 0.9 else rng.uniform(0.3, 0.9))
+    return reworded(text, rng) if rng.random() < 0.5 else text
+
+
+def known_words() -> list[str]:
+    """Every word that training meets, sorted: those of captions and their synonyms."""
+    others = " ".join(other for others in SYNONYMS.values() for other in others)
+    return sorted({*vocabulary(), *words(others)})
 
 
 def t_shares() -> Tensor:
@@ -183,7 +249,7 @@ def batches(
 
 def forget_unused(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
     """Zero the embeddings of tokens that no caption contains: they never learned anything."""
-    used = {i for ids in tokenizer(vocabulary()).input_ids for i in ids}
+    used = {i for ids in tokenizer(known_words()).input_ids for i in ids}
     table = text_encoder.get_input_embeddings().weight
     unused = [i for i in range(len(table)) if i not in used]
     with torch.no_grad():
