@@ -4,13 +4,19 @@ For authors: `make chapters` runs both, `make stamp` only the first. Readers nee
 """
 
 import argparse
+import base64
+import io
 import re
 from pathlib import Path
+
+import nbformat
+from PIL import Image
 
 from imagegen import REPOSITORY, REVISION
 
 ROOT = Path(__file__).resolve().parents[1]
 GITHUB = "https://github.com/"
+LARGEST = 490_000  # bytes of a stored notebook; a test allows 500 kB
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -70,7 +76,6 @@ def execute(path: Path) -> None:
 
     A cell that fails raises SystemExit with one sentence, and the file stays as it was.
     """
-    import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -100,7 +105,28 @@ def execute(path: Path) -> None:
         "language": "python",
         "name": "python3",
     }
+    shrink(notebook)
     nbformat.write(notebook, path)
+
+
+def shrink(notebook):
+    """Store the pictures of a notebook in fewer bytes, so that it opens quickly everywhere.
+
+    A plot becomes a PNG of 96 colours, which looks the same. If that is not enough for LARGEST,
+    photographs are compressed more, and no more than needed.
+    """
+    data = [o.get("data", {}) for cell in notebook.cells for o in cell.get("outputs", [])]
+    for some in (some for some in data if "image/png" in some):
+        image = _stored(some["image/png"]).convert("RGB")
+        plain = image.quantize(96, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        some["image/png"] = min(some["image/png"], _encoded(plain, "PNG"), key=len)
+    photographs = [(some, _stored(some["image/jpeg"])) for some in data if "image/jpeg" in some]
+    for quality in range(75, 30, -5):
+        if len(nbformat.writes(notebook)) <= LARGEST:
+            break
+        for some, image in photographs:
+            smaller = _encoded(image, "JPEG", quality=quality)
+            some["image/jpeg"] = min(some["image/jpeg"], smaller, key=len)
 
 
 def main():
@@ -122,6 +148,16 @@ def main():
 def _colab(path, repository, revision):
     slug = repository.removeprefix(GITHUB)
     return f"https://colab.research.google.com/github/{slug}/blob/{revision}/{path}"
+
+
+def _stored(text):
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+def _encoded(image, kind, **how):
+    file = io.BytesIO()
+    image.save(file, kind, optimize=True, **how)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _without_widget(output):
