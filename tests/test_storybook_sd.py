@@ -89,6 +89,9 @@ def test_the_card_holds_every_number_of_the_course():
     for name in ("fidelity_seen", "fidelity_held_out"):
         share = METRICS[name]
         assert share["n"] >= 500 and share["low"] <= share["share"] <= share["high"]
+        assert sum(some["n"] for some in share["by_subject"].values()) == share["n"]
+    assert METRICS["sharpness_n"] == 500 and METRICS["frechet_n"] == 256
+    assert 0.6 < METRICS["sharpness"] < METRICS["sharpness_after_autoencoder"] < 1.2
     assert METRICS["oracle_accuracy"]["all"] >= 0.98
     files = [f for f in model_folder("storybook-sd").parent.rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) < 60e6

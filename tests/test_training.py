@@ -338,7 +338,7 @@ def test_drawings_are_at_the_floor_and_grey_is_not():
     told = evaluate.scenes(24, "test")
     drawn = [draw(scene, i) for i, (scene, _) in enumerate(told)]
     grey = [Image.new("RGB", (128, 128), (128, 128, 128))] * 24
-    judged = evaluate.sharpness_and_distance(drawn, drawn, grey)
+    judged = evaluate.sharpness_and_distance(told, drawn, grey)
     assert judged["sharpness_after_autoencoder"] == 1 and judged["sharpness"] == 0
     assert judged["frechet_above_floor_after_autoencoder"] == 0 < judged["frechet_above_floor"]
     right = evaluate.fidelity(drawn, told)

@@ -71,7 +71,7 @@ def share(right: Sequence[bool]) -> dict:
 
 
 def fidelity(images: Sequence[Image.Image], told: Sequence[tuple[Scene, str]]) -> dict:
-    """The share of pictures with every named factor right; by factor and by subject as well."""
+    """The share of pictures with every named factor right; by factor (named or not), by subject."""
     right = matches(images, [prompt for _, prompt in told])
     seen = read_factors(images)
     by_factor = {
@@ -119,16 +119,16 @@ def contact_sheet(pipe) -> Image.Image:
     return grid(sum(parts, []), row_labels=labels, cols=12, width=None)
 
 
-def sharpness_and_distance(drawn: Sequence, back: Sequence, generated: Sequence) -> dict:
+def sharpness_and_distance(told: Sequence, back: Sequence, generated: Sequence) -> dict:
     """Fine energy as a share of that of drawings, and Fréchet distances from them.
 
-    drawn, back, generated: equally many pictures of the same scenes, drawn, after the autoencoder,
-    and generated. The distances are those from other drawings; that of drawings from drawings is
-    the floor, which they would reach at best.
+    told: scenes and their captions; back, generated: drawings of these (seed 0, 1, ...) after the
+    autoencoder, and generated pictures. The distances are those from other drawings of the same
+    scenes; that of drawings from drawings is the floor, which a perfect model would reach.
     """
-    others = [draw(s, 10_000 + i) for i, (s, _) in enumerate(scenes(FRECHET, "frechet"))]
-    reference = features(others)
-    energy = fine_energy(drawn[:SHARP])
+    drawn = [draw(scene, i) for i, (scene, _) in enumerate(told[:SHARP])]
+    reference = features([draw(scene, 10_000 + i) for i, (scene, _) in enumerate(told[:FRECHET])])
+    energy = fine_energy(drawn)
     floor, after, made = (
         frechet_distance(features(some[:FRECHET]), reference) for some in (drawn, back, generated)
     )
@@ -167,7 +167,7 @@ def text_to_image(pipe, n: int) -> dict:
         for prompt in PROMPTS
     }
     return {
-        **sharpness_and_distance(drawn, round_trip(pipe, drawn), images),
+        **sharpness_and_distance(seen, round_trip(pipe, drawn), images),
         "fidelity_seen": fidelity(images, seen),
         "fidelity_held_out": fidelity(others, held_out),
         "prompts_right_of_8": own,

@@ -13,6 +13,7 @@ teaches the same and costs a quarter.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,8 @@ class Loss(nn.Module):
         self.adversarial = adversarial
         self.vae = vae.to(memory_format=torch.channels_last)
         self.discriminator = discriminator().to(memory_format=torch.channels_last)
+        # Copies in a list, so that they are no part of what learns and is saved.
+        self.seeing = [deepcopy(oracle().body[stage]).requires_grad_(False) for stage in STAGES]
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         """The mean loss of a batch."""
@@ -100,9 +103,10 @@ class Loss(nn.Module):
 
     def _seen(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """How differently the oracle's first stages see two batches."""
-        body, apart = oracle().to(x.device).requires_grad_(False).body, 0.0
-        for stage in STAGES:
-            x, x_hat = body[stage](x), body[stage](x_hat)
+        apart = 0.0
+        for stage in self.seeing:
+            stage.to(x.device)
+            x, x_hat = stage(x), stage(x_hat)
             apart = apart + (x - x_hat).float().abs().mean()
         return apart
 
