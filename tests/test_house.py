@@ -169,7 +169,7 @@ def test_style(command):
 # Where each part of the package stands: it imports from its own place and from those above it in
 # this list, never from below.
 FLOORS = [
-    ["progress", "device", "pictures", "storybook", "schedule", "quiz"],
+    ["progress", "device", "pictures", "storybook", "schedule", "quiz", "diagram"],
     ["recipe", "masks", "latent", "models", "mixture", "guide", "train", "attention"],
     ["sample", "digits", "sprites", "pipeline", "measure", "upscale"],
     ["edit", "draw"],
