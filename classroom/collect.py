@@ -222,7 +222,7 @@ def _members(data, budget, flags):
                     flags.append(f"{name} is a link, which is not followed")
                     continue
                 _spend(budget, member.file_size)
-                if member.file_size > 100 * max(member.compress_size, 1) > 100_000_000:
+                if member.file_size > max(100 * member.compress_size, 100_000_000):
                     raise TooMuch("it grows more than a hundredfold when it is opened")
                 with archive.open(member) as file:
                     yield _safe(name), file.read(member.file_size + 1)

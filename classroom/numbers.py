@@ -80,7 +80,8 @@ def items(results: dict[str, dict], releases: list[Release]) -> list[Item]:
         asked = {
             n: part["letters"][question]
             for n, part in answered.items()
-            if _same_question(releases, part["version"], question, item)
+            if question in part["letters"]
+            and _same_question(releases, part["version"], question, item)
         }
         key = release.key[question]
         right = {n: letter == key for n, letter in asked.items()}

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 
 MULTIPLE = 8  # pixels that become one place of the latents
 MOST_PIXELS = 50_000_000
-LONGEST_NOTE = 64 * 2**20  # bytes of a text or a colour profile; Pillow's own limit is 1 MB
+LONGEST_NOTE = 16 * 2**20  # bytes of a text or a colour profile; Pillow's own limit is 1 MB
 GAP = 8  # pixels between pictures
 LARGEST = 384  # pixels to which a small picture is enlarged at most
 LABEL = 120  # pixels after which a row label is broken

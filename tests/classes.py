@@ -198,7 +198,7 @@ SUBMISSIONS = {
     "near": (8, 11, "", both(e=own(exercise(), "near, a_tensor = 0.1, None", "same"))),
     "loud": (8, 11, "", both(e=exercise(noise_step="import warnings\n" + STEP.replace(
         "eps =", "warnings.warn('slow'); [print(i) for i in range(9000)]; eps =")))),
-    "in_place": (8, 10, "", both(e=exercise(noise_step=STEP.replace("eps =", "x.mul_(1); eps =")
+    "in_place": (8, 9, "", both(e=exercise(noise_step=STEP.replace("eps =", "x.mul_(1); eps =")
                                             .replace("return (1 - beta) ** 0.5 * x +",
                                                      "return x.mul_((1 - beta) ** 0.5) +")))),
     "syntax": (8, 8, "", both(e=exercise(betas="def betas(alpha_bar)\n    return 1"))),
