@@ -128,7 +128,11 @@ class Record:
         for learner, full in people.items():
             student = self.db.get(Student, learner)
             if student is None:
-                first, _, last = full.rpartition(" ")
+                last, comma, first = full.partition(",")  # "Doe, Jane"
+                if not comma:
+                    first, _, last = full.rpartition(" ")
+                # nbgrader's export puts no quotes around a name, so a comma would move the columns.
+                first, last = (name.replace(",", " ").strip() for name in (first, last))
                 self.db.add(Student(id=learner, first_name=first or None, last_name=last or None))
         self.db.commit()
 

@@ -162,7 +162,7 @@ def edited(notebook):
 
 def zipped(files):
     data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             text = content if isinstance(content, bytes | str) else nbformat.writes(content)
             archive.writestr(name, text)

@@ -447,7 +447,9 @@ def test_markdown_of_a_learner_runs_nothing(text):
     from nbconvert.filters import markdown2html
 
     page = markdown2html(feedback.harmless(text))
-    assert not re.search(r"<script|<img(?! src=\"#\")|(href|src)=\"javascript|onerror=[^&]*>", page.split("$")[0])
+    assert not re.search(
+        r"<script|<img(?! src=\"#\")|(href|src)=\"javascript|onerror=[^&]*>", page.split("$")[0]
+    )
     assert "javascript:" not in page
 
 
