@@ -442,8 +442,8 @@ def test_a_missing_model_is_said_in_the_words_of_the_server(server):
     assert "writes no texts" in said(studio)
 
 
-def test_the_real_services_models_get_none_of_our_own_parameters(server):
-    studio = Studio(server.url, "not-needed", "gpt-image-2", "gpt-6-luna")
+def test_the_real_services_models_get_none_of_our_own_parameters(server, tmp_path):
+    studio = Studio(server.url, "not-needed", "gpt-image-2", "gpt-6-luna", folder=tmp_path)
     requests = []
     generate = lambda **given: requests.append(given)  # noqa: E731
     recorder = SimpleNamespace(images=SimpleNamespace(generate=generate))
