@@ -23,7 +23,7 @@ from imagegen.api.app import create_app
 from imagegen.api.families import readable
 from imagegen.recipe import read_recipe
 from imagegen.storybook.caption import read, unknown_words, words
-from imagegen.storybook.describe import cut, describe, is_off_topic
+from imagegen.storybook.describe import cut_off, describe, is_off_topic
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,7 +62,7 @@ def test_a_long_gap_between_two_words_takes_no_time(client):
 def test_every_path_of_a_text_is_linear(unit):
     describe("a cat")
     text = "cat" + unit * (1_000_000 // len(unit)) + "boat"
-    calls = [describe, is_off_topic, readable, words, unknown_words, read, lambda t: cut(t, 9)]
+    calls = [describe, is_off_topic, readable, words, unknown_words, read, lambda t: cut_off(t, 9)]
     assert [call for call in calls if cpu(call, text) > 3] == []
 
 

@@ -19,7 +19,7 @@ from imagegen.api.errors import invalid
 from imagegen.api.request import LARGEST_JSON_WITH_PICTURES, WithMetadata, check, read_json
 from imagegen.api.responses import PAUSE, refuse_formats, usage, without_effect
 from imagegen.recipe import LAST_SEED
-from imagegen.storybook.describe import cut, describe
+from imagegen.storybook.describe import cut_off, describe
 
 NO_EFFECT = (
     *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs"),
@@ -63,7 +63,7 @@ async def complete(request: Request):
         raise invalid("The messages must end with one of the user.", "messages")
     whole = await asyncio.to_thread(describe, themes[-1], wanted.seed, themes[:-1])
     length = wanted.max_completion_tokens or wanted.max_tokens
-    text = cut(whole, length) if length else whole
+    text = cut_off(whole, length) if length else whole
     reason = "stop" if text == whole else "length"
     counted = usage(themes, text)
     tokens = {

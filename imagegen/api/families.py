@@ -162,7 +162,7 @@ class GptImage(PictureRequest):
         """The picture's own size, or else the standard one that is nearest in shape."""
         if picture and not wrong_size(*picture, cls.least_pixels):
             return picture
-        return nearest(picture, STANDARD)
+        return nearest_size(picture, STANDARD)
 
 
 class GptImage26(GptImage):
@@ -182,7 +182,7 @@ class Storybook(GptImage26):
     @classmethod
     def auto_size(cls, picture: Size | None) -> Size:
         if picture and wrong_size(*picture, cls.least_pixels):
-            return nearest(picture, NATIVE if max(picture) < 512 else STANDARD)
+            return nearest_size(picture, NATIVE if max(picture) < 512 else STANDARD)
         return picture or NATIVE[0]
 
 
@@ -195,7 +195,7 @@ class GptImage1(GptImage):
 
     @classmethod
     def auto_size(cls, picture: Size | None) -> Size:
-        return nearest(picture, STANDARD)
+        return nearest_size(picture, STANDARD)
 
 
 class GptImage1Mini(GptImage1):
@@ -306,7 +306,7 @@ def wrong_size(width: int, height: int, least_pixels: int) -> str | None:
     return None
 
 
-def nearest(picture: Size | None, sizes: tuple[Size, ...]) -> Size:
+def nearest_size(picture: Size | None, sizes: tuple[Size, ...]) -> Size:
     """The size whose shape is nearest to the picture's; the first where there is no picture."""
     width, height = picture or sizes[0]
     return min(sizes, key=lambda size: abs(math.log(size[0] / size[1] * height / width)))

@@ -43,7 +43,7 @@ from imagegen.api.request import (
 from imagegen.api.uploads import check_files
 from imagegen.recipe import LAST_SEED
 from imagegen.storybook.caption import words
-from imagegen.storybook.describe import REFUSAL, cut, describe
+from imagegen.storybook.describe import REFUSAL, cut_off, describe
 
 PAUSE = 0.01  # seconds between two words of a stream
 NO_EFFECT = (
@@ -234,7 +234,7 @@ async def answer(request, wanted: TextRequest, turn: Turn, job, new: list, items
     async def events() -> AsyncIterator[tuple[str, dict]]:
         async for kind, data in run(turn, job, themes_of(items), PAUSE * wanted.stream):
             if kind in ("completed", "incomplete"):
-                remember(memory, wanted, data["response"], new, items)
+                keep_response(memory, wanted, data["response"], new, items)
             yield kind, data
 
     if wanted.stream:
@@ -249,7 +249,9 @@ async def answer(request, wanted: TextRequest, turn: Turn, job, new: list, items
     return await images.unless_gone(request, last())
 
 
-def remember(memory: Memory, wanted: TextRequest, response: dict, new: list, items: list) -> None:
+def keep_response(
+    memory: Memory, wanted: TextRequest, response: dict, new: list, items: list
+) -> None:
     """Store a response, and add its turn to the conversation that it belongs to."""
     if response["conversation"]:
         key = response["conversation"]["id"]
@@ -274,7 +276,7 @@ async def run(
         async for kind, data in draw(turn, job):
             yield kind, data
         output.append(data["item"])
-    text = cut(turn.text, turn.length) if turn.length else turn.text
+    text = cut_off(turn.text, turn.length) if turn.length else turn.text
     status = "completed" if text == turn.text else "incomplete"
     item = message("assistant", text, status)
     place = {"item_id": item["id"], "output_index": len(output), "content_index": 0}

@@ -237,7 +237,7 @@ def describe(theme: str, seed: int = 0, earlier: Sequence[str] = ()) -> str:
     return " ".join([first[0].upper() + first[1:] + ".", *missing, *_manner(scene, rng)])
 
 
-def cut(text: str, tokens: int) -> str:
+def cut_off(text: str, tokens: int) -> str:
     """The beginning of a text that has at most so many words and punctuation marks."""
     ends = [mark.end() for mark in re.finditer(r"[^\W_]+|[^\w\s]", text)]
     return text if len(ends) <= tokens else text[: ends[tokens - 1]]

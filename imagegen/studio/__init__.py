@@ -33,10 +33,10 @@ from imagegen.storybook import unknown_words
 from imagegen.storybook.describe import REFUSAL
 from imagegen.studio.client import (
     PREVIEWS,
+    error_sentence,
     is_ours,
     request_picture,
     request_text,
-    sentence,
     server_message,
 )
 from imagegen.studio.gallery import Picture, earlier, keep, put_away
@@ -249,7 +249,7 @@ class Studio:
             client = self.connect()
             message = work(job, client, *given) or ""
         except Exception as error:  # an error in a thread is shown nowhere else
-            message, wrong = sentence(error), True
+            message, wrong = error_sentence(error), True
             if not server_message(error):
                 self.disconnect(client)
         if self.job is job:

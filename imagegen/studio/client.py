@@ -59,7 +59,7 @@ def server_message(error):
     return body.get("message") if isinstance(body, dict) else None
 
 
-def sentence(error):
+def error_sentence(error):
     """What went wrong, and what to do."""
     if isinstance(error, RateLimitError):
         wait = error.response.headers.get("retry-after", "some")

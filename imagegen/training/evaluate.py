@@ -64,7 +64,7 @@ def fine_energy(images: Sequence[Image.Image]) -> float:
     return float((np.abs(np.fft.fft2(x, norm="ortho")) ** 2)[:, fine].sum(1).mean())
 
 
-def share(right: Sequence[bool]) -> dict:
+def share_right(right: Sequence[bool]) -> dict:
     """How many are right, with Wilson's 95 % interval."""
     low, high = wilson(sum(right), len(right))
     return {"share": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
@@ -81,10 +81,10 @@ def fidelity(images: Sequence[Image.Image], told: Sequence[tuple[Scene, str]]) -
     }
     subjects = [scene.subject for scene, _ in told]
     by_subject = {
-        subject: share([r for r, s in zip(right, subjects, strict=True) if s == subject])
+        subject: share_right([r for r, s in zip(right, subjects, strict=True) if s == subject])
         for subject in sorted(set(subjects))
     }
-    return share(right) | {"by_factor": by_factor, "by_subject": by_subject}
+    return share_right(right) | {"by_factor": by_factor, "by_subject": by_subject}
 
 
 def sheet(pipe) -> Image.Image:
