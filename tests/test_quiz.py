@@ -43,8 +43,8 @@ def _key_is_always_b(bank):
 
 
 def _no_item_touches_m26(bank):
-    for option in bank["items"][1]["options"]:
-        if not option.get("correct"):
+    for option in [option for item in bank["items"] for option in item["options"]]:
+        if option.get("misconception") == "m26":
             option["misconception"] = "m10"
 
 
@@ -85,8 +85,8 @@ SEED = "01_first_image.yaml, item seed_is_noise: "
         (lambda b: b["items"][2].update(options=[]), SEED + "there must be 3 to 6 options"),
         (lambda b: b["items"][0].update(id="seed_is_noise"), SEED + "the id is used twice"),
         (lambda b: b["items"][0].update(id="Seed?"), "the id must be small letters"),
-        (_key_is_longest, "01_first_image.yaml: the key is the longest option in 8 of 8 items."),
-        (_key_is_always_b, "01_first_image.yaml: B is the key of 8 of 8 items: move some."),
+        (_key_is_longest, "01_first_image.yaml: the key is the longest option in 10 of 10 items."),
+        (_key_is_always_b, "01_first_image.yaml: B is the key of 10 of 10 items: move some."),
         (_no_item_touches_m26, "01_first_image.yaml: no item touches m26"),
     ],
 )
