@@ -249,8 +249,9 @@ def _keeping(folder: str | Path, kept: str) -> Iterator[None]:
     """Say in one sentence that a file could not be written, and what is safe all the same."""
     try:
         yield
-    except OSError as error:
-        raise OSError(f"{folder} takes no file ({error.strerror or error}). {kept}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise OSError(f"{folder} takes no file ({reason}). {kept}") from None
 
 
 def _plain(name: str, values: Any) -> Any:

@@ -12,8 +12,9 @@ import re
 import diffusers
 
 from imagegen import __version__
+from imagegen.draw import model_name, scheduler_name
 from imagegen.models import model_folder, settings
-from imagegen.recipe import SCHEDULERS, model_name, scheduler_name
+from imagegen.recipe import SCHEDULERS
 from imagegen.storybook import FACTORS, VALUES
 from imagegen.storybook.caption import PHRASES, vocabulary
 from imagegen.training.evaluate import PROMPTS

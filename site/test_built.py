@@ -110,7 +110,7 @@ def in_page(page, recipe, start=None):
 
 def in_notebook(pipe, recipe, **more):
     """The same as the stock pipeline of diffusers draws it."""
-    from imagegen.recipe import _scheduler
+    from imagegen.draw import _scheduler
 
     with _scheduler(pipe, recipe["scheduler"]):
         image = pipe(
@@ -235,9 +235,9 @@ def test_the_explainer_works_by_keyboard_alone(page, address):
     with page.expect_download() as saved:
         page.focus("#save")
         page.keyboard.press("Enter")
-    from imagegen.pictures import read_recipe
+    from imagegen.recipe import read_recipe
 
-    assert read_recipe(saved.value.path())["steps"] == 4
+    assert read_recipe(saved.value.path()).steps == 4
     page.focus("#tab-short")
     page.keyboard.press("ArrowRight")
     assert page.is_visible("#deep")

@@ -4,9 +4,9 @@
 export const SETTINGS = [
   "prompt", "negative_prompt", "seed", "steps", "guidance", "width", "height", "scheduler", "model",
 ];
-const NUMBERS = { seed: [0, 2 ** 53 - 1, 1], steps: [1, 100, 1], guidance: [0, 30, 0] };
+const NUMBERS = { seed: [0, 2 ** 32 - 1, 1], steps: [1, 100, 1], guidance: [0, 30, 0] };
 const IN_TEXT = {
-  steps: "Steps", scheduler: "Sampler", guidance: "CFG scale", seed: "Seed", model: "Model",
+  steps: "Steps", seed: "Seed", guidance: "CFG scale", scheduler: "Sampler", model: "Model",
   strength: "Denoising strength",
 };
 const FLOATS = ["guidance", "strength"];
@@ -59,11 +59,11 @@ export function fromLink(hash, about) {
 }
 
 // The text that AUTOMATIC1111 and its descendants read.
-export function infotext(recipe, size, version) {
+export function infotext(recipe, version) {
   const pairs = Object.entries(IN_TEXT)
     .filter(([setting]) => recipe[setting] !== undefined)
     .map(([setting, name]) => `${name}: ${quoted(inText(setting, recipe[setting]))}`);
-  pairs.push(`Size: ${size[0]}x${size[1]}`, `Version: ${quoted(`imagegen ${version}`)}`);
+  pairs.push(`Size: ${recipe.width}x${recipe.height}`, `Version: ${quoted(`imagegen ${version}`)}`);
   const negative = recipe.negative_prompt ? [`Negative prompt: ${recipe.negative_prompt}`] : [];
   return [recipe.prompt, ...negative, pairs.join(", ")].join("\n");
 }
@@ -97,7 +97,7 @@ export async function toPng(pixels, size, recipe, version) {
     [
       new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
       chunk("IHDR", new Uint8Array(head.buffer)),
-      textChunk("parameters", infotext(recipe, size, version)),
+      textChunk("parameters", infotext(recipe, version)),
       textChunk("imagegen", ascii(JSON.stringify(note))),
       chunk("IDAT", new Uint8Array(await new Response(deflated).arrayBuffer())),
       chunk("IEND", new Uint8Array()),
