@@ -129,7 +129,8 @@ def test_the_schedulers_are_those_of_diffusers(page, pipe, name, config):
             [numbers, name, steps, start.flatten().tolist()],
         )
         assert np.allclose(times, scheduler.timesteps.numpy(), atol=1e-3), steps
-        assert np.abs(np.array(ours) - xt.flatten().numpy()).max() < 2e-4, steps
+        rounding = 2e-4 + 2**-22 * float(scheduler.init_noise_sigma)  # of float32, which both use
+        assert np.abs(np.array(ours) - xt.flatten().numpy()).max() < rounding, steps
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_timesteps(steps)
             scheduler.set_begin_index(steps // 2)

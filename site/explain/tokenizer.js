@@ -32,9 +32,10 @@ export class Tokenizer {
     });
   }
 
-  // The words that no caption of the training had, each once.
+  // The words and emoji that no caption of the training had, each once.
   unknownWords(text) {
-    const words = text.toLowerCase().replaceAll("'s", "").match(/[\p{L}\p{N}]+/gu) ?? [];
+    const plain = text.toLowerCase().replace(/['\u2019]s(?![\p{L}\p{N}_])/gu, "");
+    const words = plain.match(/[\p{L}\p{N}]+|\p{So}/gu) ?? [];
     return [...new Set(words.filter((word) => !this.vocabulary.has(word)))];
   }
 
