@@ -1,7 +1,8 @@
 """Handwritten digits, a network that learns to see the noise in them, and a judge of samples.
 
 The 1797 pictures of 8 x 8 pixels come with scikit-learn. The network is fully connected, so that
-a laptop trains it in seconds; it is told the step t, and may be told the digit. Built in chapter 4.
+a laptop trains it in seconds; it takes the step t, and labels where there are some. Built in
+chapter 4.
 """
 
 import torch
@@ -26,7 +27,7 @@ def as_pictures(x):
 
 
 class DigitNet(nn.Module):
-    """Predicts the noise in noisy digits; with classes=10 it can be told which digits they show."""
+    """Predicts the noise in noisy digits; with classes=10 it takes labels, the digits shown."""
 
     def __init__(self, classes=0, width=256):
         super().__init__()

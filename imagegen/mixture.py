@@ -24,19 +24,22 @@ def exact_eps(xt, t, alpha_bar, centres, spread):
     t: one step. The loss of every other prediction is larger. With spread = 0 the data is a
     finite set of pictures, the centres.
     """
-    left = alpha_bar[t]
-    variance = left * spread**2 + 1 - left  # of xt around its centre
-    distance = torch.cdist(xt.flatten(1), left.sqrt() * centres.flatten(1))
+    alpha_bar_t = alpha_bar[t]
+    # The variance of xt around its centre, and how far each centre is away.
+    variance = alpha_bar_t * spread**2 + 1 - alpha_bar_t
+    scaled = alpha_bar_t.sqrt() * centres.flatten(1)
+    distance = torch.cdist(xt.flatten(1), scaled)
     likely = (-(distance**2) / (2 * variance)).softmax(dim=1)  # (n, K), sums to 1
     mean = (likely @ centres.flatten(1)).view_as(xt)
-    return (1 - left).sqrt() / variance * (xt - left.sqrt() * mean)
+    off = xt - alpha_bar_t.sqrt() * mean
+    return (1 - alpha_bar_t).sqrt() / variance * off
 
 
 def log_density(xt, t, alpha_bar, centres, spread):
     """log q(xt) (n,): how likely xt (n, ...) is among the noisy data of the one step t."""
-    left, size = alpha_bar[t], centres[0].numel()
-    variance = left * spread**2 + 1 - left
-    distance = torch.cdist(xt.flatten(1), left.sqrt() * centres.flatten(1))
+    alpha_bar_t, size = alpha_bar[t], centres[0].numel()
+    variance = alpha_bar_t * spread**2 + 1 - alpha_bar_t
+    distance = torch.cdist(xt.flatten(1), alpha_bar_t.sqrt() * centres.flatten(1))
     log_mean = (-(distance**2) / (2 * variance)).logsumexp(dim=1) - math.log(len(centres))
     return log_mean - size / 2 * (2 * math.pi * variance).log()
 

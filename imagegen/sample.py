@@ -11,21 +11,21 @@ import torch
 
 def x0_from_eps(xt, eps_hat, t, alpha_bar):
     """The clean picture that xt would come from, if eps_hat were its noise; t is one step."""
-    left = alpha_bar[t]
-    return (xt - (1 - left).sqrt() * eps_hat) / left.sqrt()
+    alpha_bar_t = alpha_bar[t]
+    return (xt - (1 - alpha_bar_t).sqrt() * eps_hat) / alpha_bar_t.sqrt()
 
 
 def velocity(x0, eps, t, alpha_bar):
     """v of a picture and its noise (Salimans & Ho 2022): a third thing to predict."""
-    left = alpha_bar[t]
-    return left.sqrt() * eps - (1 - left).sqrt() * x0
+    alpha_bar_t = alpha_bar[t]
+    return alpha_bar_t.sqrt() * eps - (1 - alpha_bar_t).sqrt() * x0
 
 
 def from_velocity(xt, v_hat, t, alpha_bar):
     """x0_hat and eps_hat that belong to a predicted v."""
-    left = alpha_bar[t]
-    x0_hat = left.sqrt() * xt - (1 - left).sqrt() * v_hat
-    eps_hat = (1 - left).sqrt() * xt + left.sqrt() * v_hat
+    alpha_bar_t = alpha_bar[t]
+    x0_hat = alpha_bar_t.sqrt() * xt - (1 - alpha_bar_t).sqrt() * v_hat
+    eps_hat = (1 - alpha_bar_t).sqrt() * xt + alpha_bar_t.sqrt() * v_hat
     return x0_hat, eps_hat
 
 
@@ -34,17 +34,17 @@ def ddpm_step(x, eps_hat, t, s, alpha_bar, noise=None):
 
     noise: from N(0, 1), of the shape of x; drawn here if not given, and not used where s = -1.
     """
-    left = alpha_bar[t]
-    left_after = alpha_bar[s] if s >= 0 else torch.ones(())
-    alpha = left / left_after
-    x0_hat = (x - (1 - left).sqrt() * eps_hat) / left.sqrt()
-    to_x0 = left_after.sqrt() * (1 - alpha) / (1 - left)
-    to_x = alpha.sqrt() * (1 - left_after) / (1 - left)
+    alpha_bar_t = alpha_bar[t]
+    alpha_bar_s = alpha_bar[s] if s >= 0 else torch.ones(())
+    alpha = alpha_bar_t / alpha_bar_s
+    x0_hat = (x - (1 - alpha_bar_t).sqrt() * eps_hat) / alpha_bar_t.sqrt()
+    to_x0 = alpha_bar_s.sqrt() * (1 - alpha) / (1 - alpha_bar_t)
+    to_x = alpha.sqrt() * (1 - alpha_bar_s) / (1 - alpha_bar_t)
     mean = to_x0 * x0_hat + to_x * x
     if s < 0:
         return mean
     noise = torch.randn_like(x) if noise is None else noise
-    variance = (1 - alpha) * (1 - left_after) / (1 - left)
+    variance = (1 - alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t)
     return mean + variance.sqrt() * noise
 
 
@@ -86,12 +86,13 @@ def ddim_step(x, eps_hat, t, s, alpha_bar, eta=0.0, noise=None):
     eta: how much of that noise is drawn anew; 0 draws none, 1 is DDPM. noise: from N(0, 1), of
     the shape of x; drawn here if needed and not given.
     """
-    left = alpha_bar[t]
-    left_after = alpha_bar[s] if s >= 0 else torch.ones(())
+    alpha_bar_t = alpha_bar[t]
+    alpha_bar_s = alpha_bar[s] if s >= 0 else torch.ones(())
     x0_hat = x0_from_eps(x, eps_hat, t, alpha_bar)
-    variance = eta**2 * (1 - left_after) / (1 - left) * (1 - left / left_after)
-    to_eps = (1 - left_after - variance).clamp(min=0).sqrt()
-    x = left_after.sqrt() * x0_hat + to_eps * eps_hat
+    alpha = alpha_bar_t / alpha_bar_s
+    variance = eta**2 * (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha)
+    to_eps = (1 - alpha_bar_s - variance).clamp(min=0).sqrt()
+    x = alpha_bar_s.sqrt() * x0_hat + to_eps * eps_hat
     if eta == 0 or s < 0:
         return x
     noise = torch.randn_like(x) if noise is None else noise
@@ -100,8 +101,8 @@ def ddim_step(x, eps_hat, t, s, alpha_bar, eta=0.0, noise=None):
 
 def sigma(t, alpha_bar):
     """Noise for one part of picture: the spread of xt / sqrt(alpha_bar[t]) around x0; 0 for -1."""
-    left = alpha_bar[t] if t >= 0 else torch.ones(())
-    return ((1 - left) / left).sqrt()
+    alpha_bar_t = alpha_bar[t] if t >= 0 else torch.ones(())
+    return ((1 - alpha_bar_t) / alpha_bar_t).sqrt()
 
 
 def nearest_steps(sigmas, alpha_bar):
@@ -136,10 +137,10 @@ def euler_step(x, eps_hat, t, s, alpha_bar, noise=None):
 
     The equation is that of Song et al. 2021, eq. 14. No noise is used.
     """
-    left_after = alpha_bar[s] if s >= 0 else torch.ones(())
+    alpha_bar_s = alpha_bar[s] if s >= 0 else torch.ones(())
     y = x / alpha_bar[t].sqrt()
     y = y + (sigma(s, alpha_bar) - sigma(t, alpha_bar)) * eps_hat
-    return left_after.sqrt() * y
+    return alpha_bar_s.sqrt() * y
 
 
 def heun_step(x, eps_hat, t, s, alpha_bar, noise=None, *, model):

@@ -30,8 +30,8 @@ def cosine_schedule(T=1000, s=0.008):
     No beta is above 0.999, as in the paper, so that every step leaves something.
     """
     time = torch.linspace(0, 1, T + 1, dtype=torch.float64)
-    left = torch.cos((time + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - left[1:] / left[:-1]).clamp(max=0.999).float()
+    alpha_bar = torch.cos((time + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999).float()
 
 
 def cumulative(beta):
@@ -51,9 +51,11 @@ def add_noise(x0, eps, t, alpha_bar):
         raise ValueError("x0 and eps differ in shape: use randn_like(x0).")
     if torch.as_tensor(t).min() < 0 or torch.as_tensor(t).max() >= len(alpha_bar):
         raise IndexError(f"t must lie in 0..{len(alpha_bar) - 1}.")
-    left = alpha_bar.to(x0.device)[t]
-    left = left.reshape(-1, *[1] * (x0.ndim - 1))  # one number for each x0
-    return left.sqrt().to(x0) * x0 + (1 - left).sqrt().to(x0) * eps
+    alpha_bar_t = alpha_bar.to(x0.device)[t]
+    # One number for each x0.
+    alpha_bar_t = alpha_bar_t.reshape(-1, *[1] * (x0.ndim - 1))
+    signal, noise = alpha_bar_t.sqrt().to(x0), (1 - alpha_bar_t).sqrt().to(x0)
+    return signal * x0 + noise * eps
 
 
 def snr(alpha_bar):
@@ -68,5 +70,5 @@ def zero_terminal_snr(beta):
     """
     root = torch.cumprod(1 - beta.double(), dim=0).sqrt()
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    left = root**2
-    return (1 - torch.cat([left[:1], left[1:] / left[:-1]])).float()
+    alpha_bar = root**2
+    return (1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])).float()

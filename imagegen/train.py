@@ -37,11 +37,11 @@ def train(model, x0, alpha_bar, steps, label=None, drop=0.0, batch=128, seed=0):
     losses = []
     for _ in range(steps):
         chosen = torch.randint(len(x0), (batch,), generator=generator)
-        told = None if label is None else label[chosen]
+        labels = None if label is None else label[chosen]
         if drop:
             dropped = torch.rand(batch, generator=generator) < drop
-            told = told.masked_fill(dropped, model.classes)
-        loss = noise_loss(model, x0[chosen], alpha_bar, generator, told)
+            labels = labels.masked_fill(dropped, model.classes)
+        loss = noise_loss(model, x0[chosen], alpha_bar, generator, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

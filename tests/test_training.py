@@ -301,10 +301,10 @@ def test_the_discriminator_and_the_autoencoder_pull_against_each_other(monkeypat
     assert torch.equal(d0, d1) and torch.equal(d0, d2) and d0.abs().sum() > 0
     torch.testing.assert_close(more - none, 2 * (some - none), rtol=1e-3, atol=1e-5)
     x_hat = loss.vae.decode(z).sample
-    told = (1 - loss.discriminator(x)).relu().mean() + (
+    judged = (1 - loss.discriminator(x)).relu().mean() + (
         1 + loss.discriminator(x_hat.detach())
     ).relu().mean()
-    torch.testing.assert_close(torch.autograd.grad(told, first)[0], d0)
+    torch.testing.assert_close(torch.autograd.grad(judged, first)[0], d0)
     fooled = torch.autograd.grad(-loss.discriminator(x_hat).mean(), last)[0]
     torch.testing.assert_close(some - none, fooled, rtol=1e-3, atol=1e-5)
     assert fooled.abs().max() > 1e-3
@@ -335,16 +335,16 @@ def test_fine_energy_is_that_of_fine_waves():
 
 
 def test_drawings_are_at_the_floor_and_grey_is_not():
-    told = evaluate.scenes(24, "test")
-    drawn = [draw(scene, i) for i, (scene, _) in enumerate(told)]
+    captioned = evaluate.scenes(24, "test")
+    drawn = [draw(scene, i) for i, (scene, _) in enumerate(captioned)]
     grey = [Image.new("RGB", (128, 128), (128, 128, 128))] * 24
-    judged = evaluate.sharpness_and_distance(told, drawn, grey)
+    judged = evaluate.sharpness_and_distance(captioned, drawn, grey)
     assert judged["sharpness_after_autoencoder"] == 1 and judged["sharpness"] == 0
     assert judged["frechet_above_floor_after_autoencoder"] == 0 < judged["frechet_above_floor"]
-    right = evaluate.fidelity(drawn, told)
+    right = evaluate.fidelity(drawn, captioned)
     assert right["share"] == 1 and set(right["by_factor"].values()) == {1}
     assert sum(s["n"] for s in right["by_subject"].values()) == 24
-    wrong = evaluate.fidelity(drawn[1:] + drawn[:1], told)
+    wrong = evaluate.fidelity(drawn[1:] + drawn[:1], captioned)
     assert wrong["share"] < 0.3 and 0 < wrong["by_factor"]["time"] < 1
 
 

@@ -70,16 +70,16 @@ def share_right(right: Sequence[bool]) -> dict:
     return {"share": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
 
 
-def fidelity(images: Sequence[Image.Image], told: Sequence[tuple[Scene, str]]) -> dict:
+def fidelity(images: Sequence[Image.Image], captioned: Sequence[tuple[Scene, str]]) -> dict:
     """The share of pictures with every named factor right; by factor (named or not), by subject."""
-    right = matches(images, [prompt for _, prompt in told])
+    right = matches(images, [prompt for _, prompt in captioned])
     seen = read_factors(images)
     by_factor = {
-        f: sum(s[f] == getattr(scene, f) for s, (scene, _) in zip(seen, told, strict=True))
-        / len(told)
+        f: sum(s[f] == getattr(scene, f) for s, (scene, _) in zip(seen, captioned, strict=True))
+        / len(captioned)
         for f in FACTORS
     }
-    subjects = [scene.subject for scene, _ in told]
+    subjects = [scene.subject for scene, _ in captioned]
     by_subject = {
         subject: share_right([r for r, s in zip(right, subjects, strict=True) if s == subject])
         for subject in sorted(set(subjects))
@@ -101,33 +101,35 @@ def round_trip(pipe, images: Sequence[Image.Image]) -> list[Image.Image]:
 
 def contact_sheet(pipe) -> Image.Image:
     """24 fixed scenes, six of each of FACES: drawn, after the autoencoder, generated."""
-    told = []
+    captioned = []
     for subject in FACES:
         rng = random.Random(f"contact/{subject}")
-        while sum(scene.subject == subject for scene, _ in told) < 6:
+        while sum(scene.subject == subject for scene, _ in captioned) < 6:
             scene = random_scene(rng)
             if scene.subject == subject:
-                told.append((scene, caption(scene, rng)))
-    drawn = [draw(scene, seed) for seed, (scene, _) in enumerate(told)]
+                captioned.append((scene, caption(scene, rng)))
+    drawn = [draw(scene, seed) for seed, (scene, _) in enumerate(captioned)]
     rows = (
         drawn,
         round_trip(pipe, drawn),
-        pictures_of(pipe, [prompt for _, prompt in told], list(range(24))),
+        pictures_of(pipe, [prompt for _, prompt in captioned], list(range(24))),
     )
     parts = [row[half : half + 12] for half in (0, 12) for row in rows]
     labels = ["drawn", "round trip", "generated"] * 2
     return grid(sum(parts, []), row_labels=labels, cols=12, width=None)
 
 
-def sharpness_and_distance(told: Sequence, back: Sequence, generated: Sequence) -> dict:
+def sharpness_and_distance(captioned: Sequence, back: Sequence, generated: Sequence) -> dict:
     """Fine energy as a share of that of drawings, and Fréchet distances from them.
 
-    told: scenes and their captions; back, generated: drawings of these (seed 0, 1, ...) after the
-    autoencoder, and generated pictures. The distances are those from other drawings of the same
+    captioned: scenes and their captions; back, generated: drawings of these (seed 0, 1, ...) after
+    the autoencoder, and generated pictures. The distances are those from other drawings of the same
     scenes; that of drawings from drawings is the floor, which a perfect model would reach.
     """
-    drawn = [draw(scene, i) for i, (scene, _) in enumerate(told[:SHARP])]
-    reference = features([draw(scene, 10_000 + i) for i, (scene, _) in enumerate(told[:FRECHET])])
+    drawn = [draw(scene, i) for i, (scene, _) in enumerate(captioned[:SHARP])]
+    reference = features(
+        [draw(scene, 10_000 + i) for i, (scene, _) in enumerate(captioned[:FRECHET])]
+    )
     energy = fine_energy(drawn)
     floor, after, made = (
         frechet_distance(features(some[:FRECHET]), reference) for some in (drawn, back, generated)

@@ -37,8 +37,10 @@ def redraw(pipe, z: Tensor, prompts: list[str], first: int, g: torch.Generator) 
     eps = torch.randn(z.shape, generator=g).to(z.device)
     z = scheduler.add_noise(z, eps, scheduler.timesteps[first : first + 1])
     for t in scheduler.timesteps[first:]:
-        plain, told = pipe.unet(z.repeat(2, 1, 1, 1), t, encoder_hidden_states=text).sample.chunk(2)
-        z = scheduler.step(plain + guidance * (told - plain), t, z, return_dict=False)[0]
+        plain, conditioned = pipe.unet(
+            z.repeat(2, 1, 1, 1), t, encoder_hidden_states=text
+        ).sample.chunk(2)
+        z = scheduler.step(plain + guidance * (conditioned - plain), t, z, return_dict=False)[0]
     return z
 
 

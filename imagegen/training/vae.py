@@ -97,9 +97,9 @@ class Loss(nn.Module):
         # The same discriminator with weights that learn nothing here.
         fixed = {name: w.detach() for name, w in self.discriminator.named_parameters()}
         fooled = functional_call(self.discriminator, fixed, x_hat).float().mean()
-        told = F.relu(1 - self.discriminator(x).float()).mean()
-        told = told + F.relu(1 + self.discriminator(x_hat.detach()).float()).mean()
-        return fit + 0.5 * self._seen(x, x_hat) + kl - self.adversarial * fooled + told
+        judged = F.relu(1 - self.discriminator(x).float()).mean()
+        judged = judged + F.relu(1 + self.discriminator(x_hat.detach()).float()).mean()
+        return fit + 0.5 * self._seen(x, x_hat) + kl - self.adversarial * fooled + judged
 
     def _seen(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """How differently the oracle's first stages see two batches."""
