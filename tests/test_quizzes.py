@@ -5,6 +5,8 @@ import contextlib
 import io
 import re
 import shutil
+import subprocess
+import sys
 from functools import cache
 
 import nbformat
@@ -72,18 +74,25 @@ def _prepared(chapter):
     return cells, names
 
 
+@cache
+def _before(chapter, cell):
+    """The exercise's cells, and its names once all above this one have run, but for the tests."""
+    cells, names = _prepared(chapter)
+    names, graded = dict(names), _points(ROOT / "solutions" / chapter / "exercise.ipynb")
+    for name in list(cells)[: list(cells).index(cell)]:
+        if name not in graded:
+            _execute(cells[name], names)
+    return cells, names, graded
+
+
 def _grade(chapter, answer):
     """Run the tests below one cell with this answer in it: points, worth, what was said."""
-    cells, names = _prepared(chapter)
-    names, order = dict(names), list(cells)
-    below = order[order.index(answer["cell"]) + 1]
-    for name in order[: order.index(answer["cell"])]:
-        if name not in _points(ROOT / "solutions" / chapter / "exercise.ipynb"):
-            _execute(cells[name], names)
+    cells, names, graded = _before(chapter, answer["cell"])
+    below = list(cells)[list(cells).index(answer["cell"]) + 1]
+    names = dict(names)
     _execute(answer["code"], names)
     points, said = _execute(cells[below], names)
-    worth, _ = _points(ROOT / "solutions" / chapter / "exercise.ipynb")[below]
-    return points, worth, " ".join(said.split())
+    return points, graded[below][0], " ".join(said.split())
 
 
 @pytest.fixture
@@ -189,15 +198,18 @@ def test_a_released_notebook_runs_to_its_end_unsolved_and_scores_nothing(path):
             assert not value and said.strip()
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_solution_scores_all_points(chapter):
-    for kind in ("quiz", "exercise"):
-        path = ROOT / "solutions" / chapter / f"{kind}.ipynb"
-        points, names = _points(path), {}
-        for name, source in _cells(path).items():
-            value, said = _execute(source, names)
-            if name in points:
-                assert value == points[name][0], said
+@pytest.mark.parametrize(("answer", "passes"), [("2", True), ("1", False), ("...", False)])
+def test_a_solution_that_loses_a_point_fails_when_nbval_runs_it(tmp_path, answer, passes):
+    """solutions/conftest.py does this for every graded cell of the solutions."""
+    shutil.copy(ROOT / "solutions" / "conftest.py", tmp_path)
+    graded = {"grade": True, "grade_id": "task", "points": 2, "schema_version": 3}
+    cell = nbformat.v4.new_code_cell(answer, metadata={"nbgrader": graded})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "exercise.ipynb")
+    command = ["pytest", "-q", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+    run = subprocess.run([sys.executable, "-m", *command, tmp_path], capture_output=True, text=True)
+    assert (run.returncode == 0) == passes, run.stdout
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
