@@ -12,6 +12,7 @@ import unicodedata
 from functools import cache
 
 from imagegen.storybook.scene import FACTORS, Scene
+from imagegen.storybook.synonyms import SYNONYMS, plain
 
 # factor -> value -> phrasings. [Brackets] hold the words that name the value; {w} takes an
 # adjective of weather or mood, {c} a colour.
@@ -119,24 +120,33 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+|[^\w\s]", re.sub("['\u2019]s\\b", "", text.lower()))
 
 
-def vocabulary() -> list[str]:
-    """Every word that training captions can contain, sorted: all that the small model knows."""
+def caption_words() -> list[str]:
+    """Every word that captions can contain, sorted."""
     phrases = [p for values in PHRASES.values() for ps in values.values() for p in ps]
     text = " ".join([*phrases, *MOODS, *OPENINGS]).replace("{w}", " ").replace("{c}", " ")
     return sorted(set(words(re.sub(r"[\[\]]", "", text))) | {","})
 
 
+def vocabulary() -> list[str]:
+    """Every word that training meets, sorted: those of captions and of their synonyms."""
+    others = " ".join(other for others in SYNONYMS.values() for other in others)
+    return sorted({*caption_words(), *words(others)})
+
+
 def read(prompt: str) -> dict[str, str]:
-    """The factors a prompt names, {"place": "beach", ...}; the first name of a factor counts."""
+    """The factors a prompt names, {"place": "beach", ...}; the first name of a factor counts.
+
+    A synonym names what the word names that it stands for.
+    """
     named: dict[str, str] = {}
-    for name in _NAME.findall(" ".join(prompt.lower().split())):
+    for name in _NAME.findall(plain(" ".join(prompt.lower().split()))):
         factor, value = _NAMES[name]
         named.setdefault(factor, value)
     return {f: named[f] for f in FACTORS if f in named}
 
 
 def unknown_words(prompt: str) -> list[str]:
-    """The words and emoji of a prompt that no training caption contains, in order, each once."""
+    """The words and emoji of a prompt that training never met, in order, each once."""
     known = _known()
     found = [w for w in words(prompt) if w.isalnum() or unicodedata.category(w) == "So"]
     return list(dict.fromkeys(word for word in found if word not in known))

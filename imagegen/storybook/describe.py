@@ -16,8 +16,9 @@ from difflib import get_close_matches
 from functools import cache
 from itertools import product
 
-from imagegen.storybook.caption import caption, read, vocabulary, words
+from imagegen.storybook.caption import caption, caption_words, read, words
 from imagegen.storybook.scene import FACTORS, VALUES, Scene, is_held_out
+from imagegen.storybook.synonyms import plain
 
 REFUSAL = "Sorry, I only describe paintings."
 HINT = " Give me a theme in a few words, such as: a lighthouse at night."
@@ -35,27 +36,27 @@ up as a painting), answer with this sentence alone: {REFUSAL}"""
 # What the Storybook world lacks, and the nearest it has: each value is read like a prompt.
 NEAREST = {
     # things and beings
-    **dict.fromkeys(["ship", "canoe", "yacht", "ferry", "pirate", "vessel", "fishing"], "boat"),
-    **dict.fromkeys(["home", "hut", "cabin", "farm", "barn", "mill", "windmill"], "cottage"),
+    **dict.fromkeys(["canoe", "ferry", "pirate", "fishing"], "boat"),
+    **dict.fromkeys(["farm", "barn", "mill", "windmill"], "cottage"),
     **dict.fromkeys(["kitchen", "room", "church", "school", "shop", "bakery"], "cottage"),
-    **dict.fromkeys(["palace", "tower", "temple", "cathedral", "fort", "king", "queen"], "castle"),
-    **dict.fromkeys(["beacon", "harbour", "harbor", "pier"], "lighthouse by the sea"),
-    **dict.fromkeys(["oak", "apple", "blossom", "palm", "orchard", "autumn"], "tree"),
+    **dict.fromkeys(["tower", "temple", "cathedral", "fort", "king", "queen"], "castle"),
+    **dict.fromkeys(["harbour", "harbor", "pier"], "lighthouse by the sea"),
+    **dict.fromkeys(["apple", "blossom", "palm", "orchard", "autumn"], "tree"),
     **dict.fromkeys(["dog", "puppy", "horse", "fox", "rabbit", "lion", "tiger", "wolf"], "cat"),
     **dict.fromkeys(["bear", "mouse", "animal", "pet", "child", "friend"], "cat"),
-    **dict.fromkeys(["machine", "computer", "engine", "cyborg"], "robot"),
-    **dict.fromkeys(["soldier", "warrior", "hero", "prince", "samurai", "courage"], "knight"),
+    **dict.fromkeys(["computer", "engine"], "robot"),
+    **dict.fromkeys(["soldier", "hero", "prince", "samurai", "courage"], "knight"),
     **dict.fromkeys(["man", "woman", "girl", "boy", "face", "lady"], "knight portrait"),
     **dict.fromkeys(["monster", "dinosaur", "snake", "python", "phoenix", "fear"], "dragon"),
     **dict.fromkeys(["river", "stream", "fountain"], "waterfall"),
-    **dict.fromkeys(["rocket", "spaceship", "satellite", "astronaut"], "space station"),
+    **dict.fromkeys(["rocket", "spaceship", "astronaut"], "space station"),
     **dict.fromkeys(["car", "traffic", "taxi", "drone"], "city with flying cars"),
     **dict.fromkeys(["train", "railway", "tram", "bus", "bridge"], "robot in a city"),
     **dict.fromkeys(["gull", "eagle", "owl", "swan"], "birds"),
     **dict.fromkeys(["airship", "zeppelin", "kite", "plane", "airplane", "freedom"], "balloon"),
     # places
-    **dict.fromkeys(["ocean", "coast", "island", "lake", "shore", "bay", "wave", "water"], "beach"),
-    **dict.fromkeys(["street", "skyline", "metropolis", "future", "skyscraper"], "city"),
+    **dict.fromkeys(["ocean", "island", "lake", "bay", "wave", "water"], "beach"),
+    **dict.fromkeys(["street", "future", "skyscraper"], "city"),
     **dict.fromkeys(["hill", "peak", "valley", "glacier", "cliff", "volcano"], "mountains"),
     **dict.fromkeys(["garden", "flower", "grass", "park", "spring", "joy"], "meadow by day"),
     **dict.fromkeys(["galaxy", "planet", "universe", "cosmos", "mars"], "space"),
@@ -70,22 +71,21 @@ NEAREST = {
     **dict.fromkeys(["sun", "sunny", "summer", "bright", "brighter", "lighter"], "day"),
     **dict.fromkeys(["ice", "frost", "christmas", "cold", "colder", "snowing"], "snow"),
     **dict.fromkeys(["snowed", "snowflake", "snowman"], "snow"),
-    **dict.fromkeys(["storm", "thunder", "wet", "tears", "sorrow", "raining", "rained"], "rain"),
+    **dict.fromkeys(["storm", "thunder", "tears", "sorrow", "raining", "rained"], "rain"),
     **dict.fromkeys(["cloud", "haze", "loneliness", "solitude", "ghost"], "fog"),
     # colours
-    **dict.fromkeys(["orange", "crimson", "brown", "scarlet", "rust"], "red"),
-    **dict.fromkeys(["gold", "golden", "amber"], "yellow"),
-    **dict.fromkeys(["turquoise", "navy", "azure", "cyan"], "blue"),
-    **dict.fromkeys(["pink", "violet", "black", "magenta"], "purple"),
-    **dict.fromkeys(["grey", "gray", "silver", "ivory", "pale"], "white"),
-    **dict.fromkeys(["emerald", "olive", "lime"], "green"),
+    **dict.fromkeys(["orange", "brown", "rust"], "red"),
+    **dict.fromkeys(["gold"], "yellow"),
+    **dict.fromkeys(["turquoise", "navy", "cyan"], "blue"),
+    **dict.fromkeys(["pink", "black", "magenta"], "purple"),
+    **dict.fromkeys(["grey", "gray", "silver"], "white"),
+    **dict.fromkeys(["olive", "lime"], "green"),
 }
 
 # Words of that table that mean just what stands for them, so that nothing is lacking.
 SAME = set(
-    "home dark darker darkness moonlight moonlit sun sunny bright brighter lighter warmer cold "
-    "colder ice frost haze wet sailing crimson scarlet gold golden azure violet pale emerald "
-    "street skyline metropolis ocean coast shore hill peak storm water wave waves snowing snowed "
+    "dark darker darkness moonlight moonlit sun sunny bright brighter lighter warmer cold colder "
+    "ice frost haze sailing gold street ocean hill peak storm water wave waves snowing snowed "
     "raining rained".split()
 )
 
@@ -226,7 +226,7 @@ def describe(theme: str, seed: int = 0, earlier: Sequence[str] = ()) -> str:
     """One paragraph that describes a painting of the theme, or a text that begins with REFUSAL.
 
     earlier: the messages before, oldest first; "more blue" then changes the last painting. The
-    first sentence holds only words of `vocabulary()`. The same arguments give the same text.
+    first sentence holds only words of captions. The same arguments give the same text.
     """
     if is_off_topic(theme):
         return REFUSAL + HINT
@@ -297,7 +297,7 @@ def compose(messages: Sequence[str], seed: int) -> tuple[Scene, list[str]]:
 
 def _compose_one(theme: str, seed: int, before: Scene | None) -> tuple[Scene, list[str]]:
     """The scene for one message; before: the scene that it changes, if any."""
-    wanted = WITHOUT.sub(" ", theme)
+    wanted = plain(WITHOUT.sub(" ", theme).lower())
     nearest = {word: _nearest(word) for word in _strange(wanted)}
     named = read(wanted)
     for phrase in nearest.values():
@@ -345,7 +345,7 @@ def _scenes() -> tuple[list[Scene], dict[tuple[str, str], set[int]]]:
 
 def _strange(theme: str) -> list[str]:
     """The words of a theme that the small model does not know and that mean something."""
-    known = set(vocabulary()) | SMALL_WORDS
+    known = set(caption_words()) | SMALL_WORDS
     theme = ASKING.sub("", theme, count=1)
     return list(dict.fromkeys(w for w in words(theme) if w.isalpha() and w not in known))
 
@@ -355,7 +355,7 @@ def _nearest(word: str) -> str:
     for form in (word, word.removesuffix("s"), word.removesuffix("es"), word + "s"):
         if found := NEAREST.get(form) or (read(form) and form):
             return found
-    names = [name for name in (*NEAREST, *vocabulary()) if len(name) > 3]
+    names = [name for name in (*NEAREST, *caption_words()) if len(name) > 3]
     for close in get_close_matches(word, names, 1, 0.82) if len(word) > 4 else []:
         return NEAREST.get(close, close)
     return ""

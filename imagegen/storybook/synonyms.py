@@ -121,5 +121,5 @@ def reworded(text: str, rng: random.Random, share: float = 0.4) -> str:
 
 
 def plain(text: str) -> str:
-    """The same text in the words of captions."""
+    """A text in lower case, in the words of captions."""
     return _OTHERS.sub(lambda found: _PLAIN[found[0]], text)

@@ -58,7 +58,7 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
     )
-    bpe.train_from_iterator(known_words(), trainer)
+    bpe.train_from_iterator(vocabulary(), trainer)
     learned = json.loads(bpe.to_str())["model"]
     merges = [tuple(m) for m in learned["merges"]]
     tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
@@ -200,12 +200,6 @@ def some_caption(index: int, seed: int, rng: random.Random) -> str:
     return reworded(text, rng) if rng.random() < 0.5 else text
 
 
-def known_words() -> list[str]:
-    """Every word that training meets, sorted: those of captions and their synonyms."""
-    others = " ".join(other for others in SYNONYMS.values() for other in others)
-    return sorted({*vocabulary(), *words(others)})
-
-
 def t_shares() -> Tensor:
     """How often training meets each t, summing to 1: (1000,).
 
@@ -249,7 +243,7 @@ def batches(
 
 def forget_unused(text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
     """Zero the embeddings of tokens that no caption contains: they never learned anything."""
-    used = {i for ids in tokenizer(known_words()).input_ids for i in ids}
+    used = {i for ids in tokenizer(vocabulary()).input_ids for i in ids}
     table = text_encoder.get_input_embeddings().weight
     unused = [i for i in range(len(table)) if i not in used]
     with torch.no_grad():

@@ -1,19 +1,20 @@
 // CLIP's tokenizer: a sentence as pieces the text encoder knows, by byte pair encoding
-// (Sennrich et al. 2016), and the words that no caption of the training had.
+// (Sennrich et al. 2016), and the words that the training never met.
 
 const SPLIT = /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
 const SPECIAL = /<\|startoftext\|>|<\|endoftext\|>/;
 
 export class Tokenizer {
-  // about: model.json, of which tokenizer, vocabulary, names and factors are read.
+  // about: model.json, of which tokenizer, vocabulary, synonyms, names and factors are read.
   constructor(about) {
     Object.assign(this, about.tokenizer);
     this.ranks = new Map(this.merges.map(([a, b], i) => [`${a} ${b}`, i]));
     this.vocabulary = new Set(about.vocabulary);
     this.names = about.names;
     this.factors = Object.keys(about.factors);
-    const longest = Object.keys(this.names).sort((a, b) => b.length - a.length);
-    this.name = new RegExp(`(?<![\\p{L}\\p{N}_])(${longest.join("|")})(?![\\p{L}\\p{N}_])`, "gu");
+    this.synonyms = about.synonyms;
+    this.name = anyOf(this.names);
+    this.synonym = anyOf(this.synonyms);
   }
 
   // Ids for the text encoder: start, pieces, end and padding, `length` of them.
@@ -32,7 +33,7 @@ export class Tokenizer {
     });
   }
 
-  // The words and emoji that no caption of the training had, each once.
+  // The words and emoji that the training never met, each once.
   unknownWords(text) {
     const plain = text.toLowerCase().replace(/['\u2019]s(?![\p{L}\p{N}_])/gu, "");
     const words = plain.match(/[\p{L}\p{N}]+|\p{So}/gu) ?? [];
@@ -42,7 +43,9 @@ export class Tokenizer {
   // The factors of a scene that a prompt names: {place: "beach", ...}.
   read(prompt) {
     const named = {};
-    for (const [name] of prompt.toLowerCase().split(/\s+/u).join(" ").matchAll(this.name)) {
+    const text = prompt.toLowerCase().split(/\s+/u).join(" ");
+    const plain = text.replace(this.synonym, (other) => this.synonyms[other]);
+    for (const [name] of plain.matchAll(this.name)) {
       const [factor, value] = this.names[name];
       named[factor] ??= value;
     }
@@ -78,3 +81,9 @@ const BYTES = (() => {
   let spare = 256;
   return Array.from({ length: 256 }, (_, b) => String.fromCharCode(printable(b) ? b : spare++));
 })();
+
+// Where one of these words or phrases stands in a text, the longest first.
+function anyOf(words) {
+  const longest = Object.keys(words).sort((a, b) => b.length - a.length);
+  return new RegExp(`(?<![\\p{L}\\p{N}_])(${longest.join("|")})(?![\\p{L}\\p{N}_])`, "gu");
+}
