@@ -168,6 +168,8 @@ def export(preset: Preset) -> None:
     for part in (pipe.vae, pipe.unet):
         part.to(torch.float16, memory_format=torch.contiguous_format)
     folder = MODELS / "storybook-sd"
+    for older in folder.glob("*/*.safetensors*"):
+        older.unlink()  # a part that grew has two files, and a reader would take the one of before
     pipe.save_pretrained(folder, max_shard_size=LARGEST_FILE)
     for name in ("vae", "decoder", "text-to-image"):
         if (STATE / name / "log.csv").exists():

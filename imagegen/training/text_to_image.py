@@ -50,29 +50,28 @@ def build_tokenizer(folder: Path) -> CLIPTokenizer:
     It is built once and then read from the folder: the library breaks ties between equally
     frequent pairs by chance, and the weights belong to the numbers that the words had.
     """
-    if (folder / "tokenizer.json").exists():
-        return CLIPTokenizer.from_pretrained(folder)
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    letters = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
-    )
-    bpe.train_from_iterator(vocabulary(), trainer)
-    learned = json.loads(bpe.to_str())["model"]
-    merges = [tuple(m) for m in learned["merges"]]
-    tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
-    tokens = list(dict.fromkeys([*tokens, *("".join(m) for m in merges)]))
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    tokenizer = CLIPTokenizer(
+    if not (folder / "vocab.json").exists():
+        bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+        bpe.pre_tokenizer = pre_tokenizers.Whitespace()
+        letters = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
+        trainer = trainers.BpeTrainer(
+            vocab_size=4096, end_of_word_suffix="</w>", initial_alphabet=letters,
+            show_progress=False,
+        )  # fmt: skip
+        bpe.train_from_iterator(vocabulary(), trainer)
+        learned = json.loads(bpe.to_str())["model"]
+        merges = [tuple(m) for m in learned["merges"]]
+        tokens = [*letters, *",-.'!?", *(c + "</w>" for c in [*letters, *",-.'!?"])]
+        tokens = list(dict.fromkeys([*tokens, *("".join(m) for m in merges)]))
+        tokens += ["<|startoftext|>", "<|endoftext|>"]
+        pairs = "".join(f"{a} {b}\n" for a, b in merges)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "merges.txt").write_text("#version: 0.2\n" + pairs)
+        (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    return CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=LENGTH,
         unk_token="<|endoftext|>", pad_token="<|endoftext|>",
     )  # fmt: skip
-    tokenizer.save_pretrained(folder)
-    return tokenizer
 
 
 def build(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, UNet2DConditionModel]:
