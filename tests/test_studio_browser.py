@@ -29,9 +29,11 @@ def page(request, window, snapshot):
         cell = nbformat.v4.new_code_cell("from imagegen.studio import Studio\n\nStudio()")
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-        nbformat.write(notebook, snapshot / "studio.ipynb")
+        folder = snapshot / "studio"  # one of its own, so that its pictures hang nowhere else
+        folder.mkdir()
+        nbformat.write(notebook, folder / "studio.ipynb")
         lab = request.getfixturevalue("lab")
-        visit(page, f"{lab}/lab/workspaces/studio/tree/studio.ipynb")
+        visit(page, f"{lab}/lab/workspaces/studio/tree/studio/studio.ipynb")
         page.keyboard.press("Control+b")  # no sidebar, so that the studio has the room
         menu(page, "Run", "Run All Cells")
     else:
