@@ -57,9 +57,10 @@ def visit(page, address):
     page.wait_for_selector("text=/Python 3.* Idle/", timeout=180_000)
 
 
-def menu(page, name, item):
-    page.get_by_role("menuitem", name=name, exact=True).click()
-    page.get_by_role("menuitem", name=item, exact=True).click()
+def menu(page, *names):
+    """Click one menu item after the other."""
+    for name in names:
+        page.get_by_role("menuitem", name=name, exact=True).click()
 
 
 def wait_until_run(page):
@@ -75,12 +76,12 @@ def wait_until_run(page):
 
 
 def wait_for(seen, what):
-    """Wait for a minute at most until `seen()` is true, and return what it saw."""
-    for _ in range(120):
+    """Wait for three minutes at most until `seen()` is true, and return what it saw."""
+    for _ in range(360):
         if found := seen():
             return found
         time.sleep(0.5)
-    raise AssertionError(f"{what} within a minute")
+    raise AssertionError(f"{what} within three minutes")
 
 
 def assert_nothing_is_red(page):

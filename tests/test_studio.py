@@ -291,7 +291,7 @@ def test_a_picture_is_changed_where_it_is_painted(studio):
     drawn(studio)
     first = studio.pictures[0]
     studio.view.start.click()
-    assert visible(studio.view.begin) and visible(studio.view.form.strength_field)
+    assert visible(studio.view.begin) and studio.view.form.strength in studio.view.begin.children
     mask = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
     mask.paste((255, 255, 255, 255), (0, 0, 64, 128))
     file = io.BytesIO()

@@ -3,14 +3,21 @@
 Screenshots go to results/browser/, to be looked at.
 """
 
+import base64
+import io
+from importlib.resources import files
+
 import nbformat
+import numpy as np
 import psutil
 import pytest
 from browser import SHOTS, menu, visit, wait_for
+from PIL import Image
 from playwright.sync_api import expect
 
 from imagegen.storybook.describe import REFUSAL
 
+AXE = files("axe_playwright_python") / "axe.min.js"
 PROMPT = "A red castle in a meadow at sunset. Thick strokes."
 # A picture's pixels, to compare: the address of a picture is new each time it is shown.
 PIXELS = """img => {
@@ -29,23 +36,37 @@ def page(request, window, snapshot):
         cell = nbformat.v4.new_code_cell("from imagegen.studio import Studio\n\nStudio()")
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
-        nbformat.write(notebook, snapshot / "studio.ipynb")
+        folder = snapshot / "studio"  # one of its own, so that its pictures hang nowhere else
+        folder.mkdir()
+        nbformat.write(notebook, folder / "studio.ipynb")
         lab = request.getfixturevalue("lab")
-        visit(page, f"{lab}/lab/workspaces/studio/tree/studio.ipynb")
+        visit(page, f"{lab}/lab/workspaces/studio/tree/studio/studio.ipynb")
         page.keyboard.press("Control+b")  # no sidebar, so that the studio has the room
         menu(page, "Run", "Run All Cells")
     else:
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(request.getfixturevalue("studio_page"), timeout=180_000)
+        open_alone(page, request.getfixturevalue("studio_page"))
     page.place = request.param
-    page.set_default_timeout(120_000)
-    page.wait_for_selector(".studio-page h1")
+    page.set_default_timeout(180_000)
     page.wait_for_selector("text=Pick a theme, have it described")
     yield page
     assert page.errors == []
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     page.close()
+
+
+def open_alone(page, address):
+    """Open the studio's own page, and begin lists of its errors and of what it may not ask."""
+    page.errors, page.strangers = [], []
+
+    def ask(request):
+        if request.failure != "csp" and not request.url.startswith((address, "data:", "blob:")):
+            page.strangers.append(request.url)
+
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("requestfinished", ask)
+    page.on("requestfailed", ask)
+    page.goto(address, timeout=180_000)
+    page.wait_for_selector(".studio-page h1", timeout=180_000)
 
 
 def press(page, name):
@@ -95,6 +116,20 @@ def draw(page):
     return pixels(page)
 
 
+def paint(page):
+    """Paint over the left third of the picture to begin with."""
+    canvas = page.locator(".studio-brush canvas")
+    page.wait_for_function("document.querySelector('.studio-brush canvas').width == 128")
+    canvas.evaluate("canvas => canvas.scrollIntoView({block: 'center'})")
+    box = canvas.bounding_box()
+    left, right = box["x"] + 6, box["x"] + box["width"] / 3
+    page.mouse.move(left, box["y"] + 6)
+    page.mouse.down()
+    for k in range(1, 13):
+        page.mouse.move(right if k % 2 else left, box["y"] + box["height"] * k / 13)
+    page.mouse.up()
+
+
 def shoot(page, name):
     page.screenshot(path=SHOTS / f"studio_{page.place}_{name}.png")
 
@@ -125,6 +160,83 @@ def test_from_a_theme_to_a_picture_and_back(page):
     assert draw(page) == first
     assert said(page).startswith("Saved as ")
     shoot(page, "4_gallery")
+
+
+def test_a_picture_is_changed_where_it_is_painted_and_drawn_again(page):
+    fill(page)
+    first = draw(page)
+    press(page, "Change it")
+    paint(page)
+    fill(page, prompt="A blue castle in a meadow at sunset.")
+    field(page, "Strength").fill("0.9")
+    field(page, "Strength").press("Tab")
+    changed = draw(page)
+    difference = np.abs(as_array(changed) - as_array(first))
+    assert difference[:, 64:].max() == 0 and difference[:, 8:32].mean() > 5
+    shoot(page, "5_changed")
+    fill(page, prompt="A cat.", seed="8")
+    press(page, "Use these settings")
+    wait_for(lambda: text(page).startswith("A blue castle"), "the settings did not come back")
+    assert draw(page) == changed
+    press(page, "Begin with noise again")
+    page.wait_for_selector(".studio-brush", state="hidden")
+
+
+def as_array(url):
+    """The pixels (H, W, 3) in a data URL."""
+    image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    return np.asarray(image.convert("RGB"), int)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_and_nothing_is_cut_off(page, theme):
+    if not hung(page):
+        fill(page)
+        draw(page)
+    press(page, "Change it")
+    page.wait_for_selector(".studio-brush canvas")
+    if page.place == "lab":
+        menu(page, "Settings", "Theme", f"JupyterLab {theme.title()}")
+        page.wait_for_selector(f"body[data-jp-theme-light='{str(theme == 'light').lower()}']")
+    else:
+        page.emulate_media(color_scheme=theme)
+    page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(500)
+        answer = page.evaluate("axe.run('.studio-page', { resultTypes: ['violations'] })")
+        found = [
+            (rule["id"], [node["html"] for node in rule["nodes"]][:3])
+            for rule in answer["violations"]
+            if rule["impact"] in ("serious", "critical")
+        ]
+        assert found == []
+        wide = "page => Math.max(0, ...[...page.querySelectorAll('*')].map(e => "
+        wide += "e.getBoundingClientRect().right)) - page.getBoundingClientRect().right"
+        assert page.locator(".studio-page").evaluate(wide) <= 1
+        shoot(page, f"6_{theme}_{width}")
+    press(page, "Begin with noise again")
+
+
+def test_the_gallery_outlives_the_page(page):
+    if not hung(page):
+        fill(page)
+        draw(page)
+    before = hung(page)
+    if page.place == "lab":
+        menu(page, "Run", "Run All Cells")  # another studio, in the same Python
+    else:
+        page.reload()
+    page.wait_for_selector("text=Pick a theme, have it described")
+    wait_for(lambda: hung(page) == before, "the gallery did not come back")
+    page.locator(".studio-frame button").last.click()
+    page.wait_for_selector(".studio-result img")
+    old = pixels(page)
+    press(page, "Use these settings")
+    wait_for(lambda: text(page), "the settings did not come back")
+    assert draw(page) == old
+    if page.place == "lab":
+        assert len(servers()) == 1  # for both studios
 
 
 @pytest.mark.parametrize(
@@ -167,9 +279,9 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_click_works(page):
     fill(page, steps="40", count="8")  # so many that it dies before the last of them
     press(page, "Draw")
     page.wait_for_selector("text=A preview:")
-    server_of_the_page().kill()
+    max(servers(), key=psutil.Process.create_time).kill()  # that of the page last opened
     wait_for(lambda: "broke off" in said(page), "nothing was said")
-    shoot(page, "5_broken")
+    shoot(page, "7_broken")
     assert (
         page.locator(".studio-result p").last.inner_text().startswith("Seed")
     )  # no preview is left
@@ -177,8 +289,36 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_click_works(page):
     assert draw(page) == last
 
 
-def server_of_the_page():
-    """The newest image server that these tests have started: that of the page last opened."""
-    children = psutil.Process().children(recursive=True)
-    servers = [child for child in children if "imagegen.api" in child.cmdline()]
-    return max(servers, key=psutil.Process.create_time)
+def servers():
+    """The image servers that the studios of these tests have started."""
+    return [child for child in family() if "imagegen.api" in child.cmdline()]
+
+
+def family():
+    """The programs that these tests have started, and those started by them."""
+    return psutil.Process().children(recursive=True)
+
+
+def test_the_page_asks_no_other_host(page):
+    assert page.place == "lab" or page.strangers == []
+
+
+def test_visits_leave_nothing_behind(window, studio_page):
+    """Kernel and server of a page end with it, even where the browser could not say goodbye."""
+    (voila,) = [program for program in family() if "imagegen.studio" in program.cmdline()]
+    open_now = len(voila.children())
+
+    def visited():
+        page = window.context.new_page()
+        open_alone(page, studio_page)
+        fill(page)
+        draw(page)
+        assert len(voila.children()) == open_now + 1
+        page.close()
+        wait_for(lambda: len(voila.children()) == open_now, "the kernel did not end")
+        return sum(p.memory_info().rss for p in [voila, *voila.children(recursive=True)])
+
+    first = visited()
+    last = [visited() for _ in range(3)][-1]
+    print(f"after one visit {first / 1e6:.0f} MB, after three more {last / 1e6:.0f} MB")
+    assert last - first < 50e6

@@ -25,7 +25,7 @@ from IPython.display import display
 from openai import OpenAI
 from PIL import Image
 
-from imagegen.api import start
+from imagegen.api import Server, go_direct, start
 from imagegen.masks import to_transparent
 from imagegen.pictures import grid, open_picture
 from imagegen.recipe import Recipe, fingerprint, read_recipe, write_new
@@ -58,6 +58,9 @@ class Studio:
     OpenAI(). folder: where each picture is saved as it is drawn, and from where the gallery comes.
     """
 
+    own: Server | None = None  # the course's own server, one for all studios of this Python
+    connecting = Lock()
+
     def __init__(
         self,
         base_url: str | None = None,
@@ -70,7 +73,6 @@ class Studio:
         self.api_key, self.folder = api_key, folder
         self.image_model, self.text_model = image_model, text_model
         self.server = self.client = None
-        self.connecting = Lock()
         self.theme = self.answer = None  # the last theme, and the id of its description
         self.draft = 0  # the number from which a grammar chooses its words
         self.pictures: list[Picture] = []  # oldest first
@@ -209,14 +211,18 @@ class Studio:
         self.frames[picture.path] = framed
         button.on_click(lambda _: self.look(picture))
         if in_sight:
-            self.shown = picture
-            self.view.show_picture(picture.png, picture.drawn, picture.path.name)
+            self.see(picture)
 
     def look(self, picture: Picture) -> None:
-        """Put a picture of the gallery in sight, with its recipe."""
+        """Put a picture of the gallery in sight, if nothing is being drawn there."""
         if not self.job:
-            self.shown = picture
-            self.view.show_picture(picture.png, picture.drawn, picture.path.name)
+            self.see(picture)
+
+    def see(self, picture: Picture) -> None:
+        """Put a picture in sight, with what was drawn, and mark it in the gallery."""
+        self.shown = picture
+        self.view.show_picture(picture.png, picture.drawn, picture.path.name)
+        self.view.mark(self.frames[picture.path])
 
     def delete(self) -> None:
         """Take the picture in sight out of the gallery; its file moves to the folder `deleted`."""
@@ -259,13 +265,9 @@ class Studio:
         """Nothing runs any more: show the last picture and the message."""
         self.view.rest()
         if self.shown:
-            self.look_again()
+            self.see(self.shown)  # where a preview stands
         self.view.say(message, wrong)
         self.job = None
-
-    def look_again(self) -> None:
-        """Show the last picture where a preview stands."""
-        self.view.show_picture(self.shown.png, self.shown.drawn, self.shown.path.name)
 
     def stream_description(self, job, client, theme):
         """Show the description as it comes; a refusal, or a fault, leaves the text as it was."""
@@ -342,8 +344,11 @@ class Studio:
             if not self.client:
                 url, key = self.base_url, self.api_key
                 if not url:
-                    self.server = start()
+                    if not Studio.own or Studio.own.process.poll() is not None:
+                        Studio.own = start()
+                    self.server = Studio.own
                     url, key = self.server.url, "not-needed"
+                go_direct()
                 self.client = OpenAI(base_url=url, api_key=key, max_retries=0, timeout=120)
             return self.client
 

@@ -6,6 +6,13 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+# The page takes nothing from another host: Voila's own would have a font from one.
+HERE = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "connect-src 'self' ws: data: blob:"
+)
+PATIENCE = 30  # seconds that the kernel of a page lives on whose browser is gone
+
 
 def main(arguments=None):
     """Write a notebook of one cell and let Voila show it, until it is interrupted."""
@@ -23,7 +30,11 @@ def main(arguments=None):
         write_notebook(notebook, given)
         from voila.app import Voila
 
+        settings = {"headers": {"Content-Security-Policy": HERE}}
         arguments = [str(notebook), f"--port={given.port}", "--Voila.ip=127.0.0.1"]
+        arguments += [f"--Voila.tornado_settings={settings!r}"]
+        arguments += [f"--MappingKernelManager.cull_idle_timeout={PATIENCE}"]
+        arguments += [f"--MappingKernelManager.cull_interval={PATIENCE // 3}"]
         Voila.launch_instance(arguments + ["--no-browser"] * given.no_browser)
 
 

@@ -25,16 +25,16 @@ class Form:
         self.guidance = widgets.FloatText(value=5, step=0.5)
         self.rescale = widgets.FloatText(value=0, step=0.1)
         self.scheduler = widgets.Dropdown(options=list(SCHEDULERS))
-        self.strength = widgets.FloatSlider(value=0.6, min=0.05, max=1, step=0.05)
-        self.strength_field = field("Strength", self.strength)
+        self.strength = field("Strength", widgets.FloatText(value=0.6, step=0.05))  # of an edit
         fields = {"Size": self.size, "Steps": self.steps, "Pictures": self.count}
         if ours:
             fields |= {"Seed": self.seed, "Guidance": self.guidance, "Rescale": self.rescale}
             fields |= {"Sampler": self.scheduler}
         rows = [field(name, widget) for name, widget in fields.items()]
-        wide = [field("Without", self.negative)] if ours else []
-        self.box = part("form", *wide, *rows, self.strength_field)
-        wide and wide[0].add_class("studio-wide")
+        if ours:
+            rows.insert(0, field("Without", self.negative))
+            self.negative.add_class("studio-wide")
+        self.box = part("form", *rows)
 
     def recipe(self, prompt: str, model: str, **edit: object) -> tuple[Recipe, int]:
         """The recipe of the first picture, and how many there are; an empty seed is a random one.
@@ -78,7 +78,8 @@ class Form:
             self.strength.value = recipe.strength
 
 
-def field(name: str, widget: widgets.Widget) -> widgets.Box:
-    """A widget under its name, which screen readers read too."""
-    widget.tooltip = name
-    return part("field", widgets.HTML(f"<label>{name}</label>"), widget)
+def field(name: str, widget: widgets.Widget) -> widgets.Widget:
+    """The widget, with its name over it."""
+    widget.description = name
+    widget.add_class("studio-field")
+    return widget

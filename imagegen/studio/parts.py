@@ -3,10 +3,11 @@
 import ipywidgets as widgets
 
 
-def part(name: str, *inside: widgets.Widget) -> widgets.Box:
-    """A box that style.css knows by name."""
+def part(names: str, *inside: widgets.Widget) -> widgets.Box:
+    """A box that style.css knows by its names."""
     box = widgets.Box(inside)
-    box.add_class(f"studio-{name}")
+    for name in names.split():
+        box.add_class(f"studio-{name}")
     return box
 
 

@@ -39,19 +39,19 @@ class View:
     def make_inputs(self, ours: bool) -> None:
         """What can be pressed and filled in."""
         self.themes = [widgets.Button(description=theme) for theme in THEMES]
-        self.theme = widgets.Text(placeholder="or a theme of your own", tooltip="Theme")
+        self.theme = quiet(widgets.Text(placeholder="or a theme of your own", description="Theme"))
         for button in self.themes:
             button.on_click(lambda button: setattr(self.theme, "value", button.description))
         self.describe = widgets.Button(description="Describe", button_style="primary")
         hint = "Describe a theme, or write yourself."
-        self.text = widgets.Textarea(placeholder=hint, tooltip="Description", rows=6)
+        self.text = quiet(widgets.Textarea(placeholder=hint, description="Description", rows=6))
         self.unknown = widgets.HTML()
         self.form = Form(ours)
         self.draw = widgets.Button(description="Draw", button_style="primary")
-        self.compared = widgets.Dropdown(options=COMPARED)
+        self.compared = quiet(widgets.Dropdown(options=COMPARED, description="What to compare"))
         self.compare = widgets.Button(description="Compare", tooltip="Draw four values of it")
-        self.upload = widgets.FileUpload(description="Settings of a PNG", accept=".png")
-        self.start_upload = widgets.FileUpload(description="Begin with a picture", accept="image/*")
+        self.upload = upload_button("Settings of a PNG", ".png")
+        self.start_upload = upload_button("Begin with a picture", "image/*")
         self.brush = Brush()
         self.forget_start = widgets.Button(description="Begin with noise again")
         self.cancel = widgets.Button(description="Cancel")
@@ -80,20 +80,20 @@ class View:
 
     def arrange(self, ours: bool) -> None:
         """Put the widgets on the page."""
-        self.begin = part("begin", self.brush, self.forget_start)
-        draw = [self.draw, self.upload, self.start_upload]
-        self.comparing = part("row", self.compare, self.compared)
+        self.begin = part("begin", self.brush, self.form.strength, self.forget_start)
         make = part(
-            "panel", heading("Theme"), part("themes", *self.themes),
+            "panel make", heading("Theme"), part("themes", *self.themes),
             part("row", self.theme, self.describe), heading("Description"), self.text,
-            self.unknown, heading("Settings"), self.form.box, self.begin, part("row", *draw),
-            *([self.comparing] if ours else []),
+            self.unknown, self.begin, part("row", self.draw, self.start_upload),
         )  # fmt: skip
-        see = part("panel", heading("Picture"), self.empty, self.result)
+        see = part("panel see", heading("Picture"), self.empty, self.result)
+        comparing = [self.compare, self.compared] if ours else []
+        settings = part("row", self.upload, *comparing)
+        choose = part("panel set", heading("Settings"), self.form.box, settings)
         self.shelf = part("panel", heading("Gallery"), self.gallery)
         title = widgets.HTML(f"<style>{STYLE}</style><h1>Painting studio</h1>")
         news = part("news", self.message, self.loader)
-        self.page = part("page", title, news, part("desk", make, see), self.shelf)
+        self.page = part("page", title, news, part("desk", make, see, choose), self.shelf)
         self.show_start(None)
 
     def on_enter(self, action: Callable[[], None]) -> None:
@@ -134,16 +134,16 @@ class View:
     def warn(self, words: list[str]) -> None:
         """Name the words of the description that the model never learned."""
         names = ", ".join(words)
-        text = f"The model never learned {names}: it will not be in the picture." if words else ""
+        text = f"The model never learned these words, and cannot draw them: {names}."
+        text = text if words else ""
         self.unknown.value = f'<p class="studio-hint" role="status">{escape(text)}</p>'
         show(self.unknown, text)
 
     def show_start(self, png: bytes | None) -> None:
-        """The picture to begin with, under the brush, and its strength; None takes both away."""
+        """The picture to begin with, under the brush, and its strength; None takes all away."""
         if png:
             self.brush.show(png)
         show(self.begin, png)
-        show(self.form.strength_field, png)
 
     def show_preview(self, png: bytes) -> None:
         """A picture that is not done yet takes the place of the last one."""
@@ -174,16 +174,32 @@ class View:
         (self.result.add_class if large else self.result.remove_class)("studio-large")
 
     def frame(self, png: bytes, recipe: Recipe) -> tuple[widgets.Box, widgets.Button]:
-        """Hang a picture into the gallery; the frame and the button under it."""
-        button = widgets.Button(description="Show", tooltip=recipe.prompt)
+        """Hang a picture into the gallery; the frame and the button that lies over it."""
+        button = widgets.Button(description=f"Show: {recipe.prompt}", tooltip=recipe.prompt)
         framed = part("frame", widgets.HTML(image(png, recipe.prompt)), button)
         self.gallery.children = (framed, *self.gallery.children)
         show(self.shelf, True)
         return framed, button
 
+    def mark(self, shown: widgets.Box) -> None:
+        """Mark the frame of the picture in sight."""
+        for framed in self.gallery.children:
+            (framed.add_class if framed is shown else framed.remove_class)("studio-shown")
+
     def take_down(self, framed: widgets.Box) -> None:
         """Take a picture out of the gallery."""
         self.gallery.children = tuple(f for f in self.gallery.children if f is not framed)
+
+
+def quiet(widget: widgets.Widget) -> widgets.Widget:
+    """The widget, whose description is for screen readers alone."""
+    widget.add_class("studio-quiet")
+    return widget
+
+
+def upload_button(text: str, accept: str) -> widgets.FileUpload:
+    """A button that takes a file; style.css writes the tooltip on it, without a count of files."""
+    return widgets.FileUpload(description=text, tooltip=text, accept=accept)
 
 
 def data_url(png: bytes) -> str:
