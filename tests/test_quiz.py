@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from classroom import publish, quizbank
+from classroom import guessing, publish, quizbank
 from imagegen.quiz import ITEMS, LETTERS, _unseal, ask, checker, letter_of, tally
 
 BANKS, MISCONCEPTIONS = quizbank.load(quizbank.ROOT / "solutions" / "items")
@@ -96,6 +96,23 @@ def test_the_lint_names_the_file_the_item_and_the_fault(damage, said):
     complaints = quizbank.lint({"01_first_image": bank}, MISCONCEPTIONS)
     assert any(said in complaint for complaint in complaints), complaints
     assert all("\n" not in complaint for complaint in complaints)
+
+
+@pytest.mark.parametrize("strategy", guessing.STRATEGIES)
+def test_no_habit_of_writing_answers_the_questions(strategy):
+    """By chance alone about a quarter is right; no strategy that skips reading does much better."""
+    items = [item for bank in BANKS.values() for item in bank["items"]]
+    right = guessing.share_right(items, guessing.STRATEGIES[strategy])
+    assert right <= 0.35, f"{strategy}: {right:.0%} of {len(items)} questions"
+
+
+def test_a_habit_of_writing_is_seen():
+    """Keys that are always bare beside options that argue are found out."""
+    wrong = [{"text": "Red, since it is warm."}, {"text": "Blue, because it is cold and far away."}]
+    items = [{"stem": "Which colour?", "options": [*wrong, {"text": "Some grey", "correct": True}]}]
+    assert guessing.share_right(items, guessing.no_reason_then_shortest) == 1
+    assert guessing.share_right(items, guessing.shortest) == 1
+    assert guessing.share_right(items, guessing.longest) == 0
 
 
 def test_a_file_that_is_not_yaml_is_named_with_its_line(tmp_path):
