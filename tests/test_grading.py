@@ -323,8 +323,10 @@ def test_formgrader_shows_the_class_and_takes_points_by_hand(course):
             page.goto(f"{url}/formgrader/gradebook/{CHAPTER}/exercise")
             page.locator("td.name", has_text="Submission").first.wait_for(timeout=60_000)
             page.goto(f"{url}/formgrader/submissions/{submission}")
+            # A box saves what is typed only from then on, and is emptied at that moment.
+            loaded = "window.formgrader && formgrader.grades && formgrader.grades.loaded"
+            page.wait_for_function(loaded, timeout=60_000)
             box = page.locator(".score").last
-            box.wait_for(timeout=60_000)
             box.fill("3")
             with page.expect_response(lambda r: "/api/grade/" in r.url and r.ok):
                 box.press("Tab")
