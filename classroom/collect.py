@@ -6,6 +6,7 @@ here runs or trusts anything: an archive is read in memory, with limits, and nev
 
 import csv
 import io
+import os
 import re
 import tarfile
 import zipfile
@@ -18,8 +19,9 @@ from classroom.releases import Release
 
 DEPTH, MEMBERS, SIZE = 5, 5_000, 600_000_000  # of archives in archives, files, bytes in all
 IGNORED = re.compile(r"^(\.|__MACOSX$|~\$)|^(Thumbs\.db|desktop\.ini)$")
-MOODLE = re.compile(r"^(?P<name>.+?)_\d+_assignsubmission_(file|onlinetext)(_.*)?$")
-CANVAS = re.compile(r"^(?P<name>[^_]+?)(?:_LATE)?_\d+_\d+_(?P<file>.+)$")
+MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(file|onlinetext)(_.*)?$")
+CANVAS = re.compile(r"^(?P<name>[^_]+?)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)$")
+UNGLOBBED = str.maketrans("[]*?", "()__")  # nbgrader looks for a learner's folder by a pattern
 ARCHIVE = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
@@ -67,13 +69,20 @@ def collect(places: list[Path], assignment: str, releases: list[Release]):
             learners = _learners_of_archive(place, assignment)
         else:
             raise ValueError(f"{place} is neither a folder nor a zip.")
-        for learner, files, flags in learners:
-            older = found.setdefault(learner, ([], []))
+        for (name, number), files, flags in learners:
+            older = found.setdefault(name, {}).setdefault(number, ([], []))
             older[0].extend(files)
             older[1].extend(flags)
-    for learner in sorted(found):
-        files, flags = found[learner]
-        yield _chosen(learner, files, flags, assignment, releases)
+    for name, people in sorted(found.items()):
+        if None in people or len(people) == 1:  # one person, in whatever way it came
+            parts = list(people.values())
+            files, flags = ([x for part in parts for x in part[i]] for i in (0, 1))
+            yield _chosen(name, files, flags, assignment, releases)
+            continue
+        for number, (files, flags) in sorted(people.items()):
+            submission = _chosen(f"{name} ({number})", files, flags, assignment, releases)
+            submission.repairs.append(f"{len(people)} people are called {name}")
+            yield submission
 
 
 def roster(path: Path) -> dict[str, str]:
@@ -96,7 +105,7 @@ def roster(path: Path) -> dict[str, str]:
     for row in body:
         if len(row) > column and row[column].strip():
             full = " ".join(row[i].strip() for i in names if i < len(row))
-            people[row[column].strip()] = full
+            people[row[column].strip().translate(UNGLOBBED)] = full
     return people
 
 
@@ -109,19 +118,18 @@ def _learners_of_folder(place, assignment):
     own = [p for p in entries if p.is_file() and p.suffix.lower() == ".ipynb"]
     flat = [p for p in own if CANVAS.match(p.name)]
     if (own and not flat) or any(p.is_dir() and same(p.name, assignment) for p in entries):
-        yield place.resolve().name, *_files_of_folder(place)
+        yield _name(place.resolve().name), *_files_of_folder(place)
         return
     for entry in entries:
         if entry.is_symlink():
-            yield entry.name, [], ["the submission is a link, which is not followed"]
+            yield _name(entry.name), [], ["the submission is a link, which is not followed"]
         elif entry.is_dir():
             yield _name(entry.name), *_files_of_folder(entry)
         elif entry.name.lower().endswith(ARCHIVE):
-            match = CANVAS.match(entry.name)
-            learner = match["name"] if match else _name(_stem(entry.name))
-            yield learner, *_files_of_archive(entry.read_bytes(), (), [entry.name])
+            who = _name(_stem(entry.name), MOODLE, CANVAS)
+            yield who, *_files_of_archive(entry.read_bytes(), (), [entry.name])
         elif match := CANVAS.match(entry.name):
-            yield match["name"], [File((match["file"],), entry)], []
+            yield _name(entry.name, CANVAS), [File((match["file"],), entry)], []
 
 
 def _learners_of_archive(place, assignment):
@@ -132,7 +140,7 @@ def _learners_of_archive(place, assignment):
     canvas = [CANVAS.match(file.parts[0]) for file in flat]
     if flat and all(canvas):
         for file, match in zip(flat, canvas, strict=True):
-            yield match["name"], [File((match["file"],), None, file.read())], []
+            yield _name(file.parts[0], CANVAS), [File((match["file"],), None, file.read())], []
     elif flat or not tops or (len(tops) == 1 and same(next(iter(tops)), assignment)):
         yield _name(_stem(place.name)), files, flags
     else:
@@ -146,10 +154,21 @@ def _learners_of_archive(place, assignment):
             yield _name(top), mine, list(flags)
 
 
-def _name(folder):
-    match = MOODLE.match(folder)
+def _name(folder, *patterns):
+    """Who handed in: the name, and the number that a learning platform gives this person."""
+    folder = _readable(folder)
+    match = next(filter(None, (p.match(folder) for p in patterns or [MOODLE])), None)
     name = match["name"] if match else folder
-    return name.strip() or folder
+    return (name.strip() or folder).translate(UNGLOBBED), match and match["id"]
+
+
+def _readable(name):
+    """A file's name in characters that can be printed: not UTF-8 means an old Windows here."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(name).decode("cp1252", errors="replace")
+    return "".join(c if c.isprintable() else " " for c in name)
 
 
 def _stem(name):
@@ -166,13 +185,16 @@ def _files_of_folder(folder):
     files, flags = [], []
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if any(IGNORED.match(part) for part in parts) or len(parts) > 12:
+        if any(IGNORED.match(part) for part in parts):
             continue
         if path.is_symlink() or any(
             (folder / Path(*parts[:n])).is_symlink() for n in range(len(parts))
         ):
-            flags.append(f"{'/'.join(parts)} is a link, which is not followed")
+            flags.append(f"{'/'.join(map(_readable, parts))} is a link, which is not followed")
+        elif path.is_file() and not os.access(path, os.R_OK):
+            flags.append(f"{'/'.join(map(_readable, parts))} may not be read")
         elif path.is_file():
+            parts = tuple(map(_readable, parts))
             if path.name.lower().endswith(ARCHIVE):
                 more, said = _files_of_archive(path.read_bytes(), parts[:-1], [path.name])
                 files += more
@@ -247,7 +269,7 @@ def _spend(budget, size):
 
 def _safe(name):
     parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".", "..")]
-    return tuple(parts) or ("unnamed",)
+    return tuple(map(_readable, parts)) or ("unnamed",)
 
 
 # -- which notebook ----------------------------------------------------------------------------
@@ -290,22 +312,22 @@ def _chosen(learner, files, flags, assignment, releases):
     submission = Submission(learner, dict.fromkeys(kinds), flags=list(flags))
     submission.handed_in = _timestamp(files, assignment, submission)
     files = _of_this_assignment(files, assignment, submission)
+    notebooks = [f for f in files if re.search(r"\.ipynb\b", f.parts[-1], re.IGNORECASE)]
     candidates = {kind: [] for kind in kinds}
-    others = []
-    for file in files:
+    for file in notebooks:
         kind, exact = _kind_of(file.parts[-1], kinds)
-        if kind:
+        if kind and _kind_by_content(file, [kind, *kinds], releases) in (kind, None):
             candidates[kind].append((exact, -len(file.parts), file))
-        elif re.search(r"\.ipynb\b", file.parts[-1], re.IGNORECASE):
-            others.append(file)
-    for file in others:  # named otherwise: known by what is in it
-        missing = [kind for kind in kinds if not candidates[kind]]
-        kind = _kind_by_content(file, missing, releases)
-        if kind:
-            candidates[kind].append((False, -len(file.parts), file))
+    for kind in kinds:  # named otherwise, or as the other one: known by what is in it
+        if not candidates[kind]:
+            fitting = [f for f in notebooks if _kind_by_content(f, [kind], releases)]
+            candidates[kind] = [(False, -len(f.parts), f) for f in fitting]
     for kind, found in candidates.items():
         if found:
-            found.sort(key=lambda c: (_answers(c[2], kind, releases) > 0, c[0], c[1]), reverse=True)
+            if len(found) > 1:
+                found.sort(
+                    key=lambda c: (_holds(c[2], kind, releases)[1] > 0, *c[:2]), reverse=True
+                )
             exact, _, file = found[0]
             submission.files[kind] = file.read()
             name = "/".join(file.parts)
@@ -314,6 +336,11 @@ def _chosen(learner, files, flags, assignment, releases):
             if len(found) > 1:
                 rest = ", ".join("/".join(c[2].parts) for c in found[1:])
                 submission.flags.append(f"several files for {kind}: {name} counts, not {rest}")
+    if not all(candidates.values()) and files:
+        used = [found[0][2] for found in candidates.values() if found]
+        rest = [f.parts[-1] for f in files if f not in used and f.parts[-1] != "timestamp.txt"]
+        if rest:
+            submission.repairs.append(f"other files that came: {', '.join(rest)[:300]}")
     return submission
 
 
@@ -338,23 +365,21 @@ def _of_this_assignment(files, assignment, submission):
 
 
 def _kind_by_content(file, kinds, releases):
-    try:
-        cells, _ = normalise.read(file.read())
-    except normalise.Unreadable:
-        return None
+    """The first of these kinds of which a file holds a third of the cells; None for no such."""
     for kind in kinds:
-        placed = normalise.place(cells, kind, releases)
-        if placed.recognised >= max(3, len(placed.release.notebooks[kind]) // 3):
+        if _holds(file, kind, releases)[0] >= max(3, len(releases[0].notebooks[kind]) // 3):
             return kind
     return None
 
 
-def _answers(file, kind, releases):
+def _holds(file, kind, releases):
+    """How many cells of a released notebook a file holds, and how many of its answers."""
     try:
         cells, _ = normalise.read(file.read())
-        return len(normalise.place(cells, kind, releases).answers)
+        placed = normalise.place(cells, kind, releases)
+        return placed.recognised, len(placed.answers)
     except normalise.Unreadable:
-        return 0
+        return 0, 0
 
 
 def _timestamp(files, assignment, submission):

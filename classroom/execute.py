@@ -67,7 +67,7 @@ class Grader:
         result["version"] = result["version"] or self.releases[0].version
         result["seconds"] = time.monotonic() - start
         result["cpu"] += _cpu() - before
-        return result
+        return normalise.writable(result)
 
     def _notebook(self, kind, data, result):
         if data is None:

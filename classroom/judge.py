@@ -29,6 +29,7 @@ from classroom.plain import Broken
 from classroom.releases import Task
 
 GRACE = 5  # seconds that an interrupted cell may take to stop
+FRAME = 60  # seconds that one message may take
 TRANSFORM = TransformerManager().transform_cell
 
 
@@ -75,12 +76,12 @@ class Session:
         if self.ended:
             raise Ended(self.ended)
         try:
-            plain.send(self.data, message, buffers)
+            self._send(message, buffers)
             while True:
                 reply, data = self._reply()
                 if "callback" not in reply:
                     break
-                plain.send(self.data, *answer(reply, data))
+                self._send(*answer(reply, data))
         except (Broken, OSError):
             self.close(f"ended by itself ({self._how_it_ended()})")
             raise Ended(self.ended) from None
@@ -88,15 +89,18 @@ class Session:
             raise TimeOver
         return reply, data
 
+    def _send(self, message, buffers=None):
+        self.data.settimeout(FRAME)
+        plain.send(self.data, message, buffers)
+
     def _reply(self):
-        if select.select([self.data], [], [], max(self.deadline - time.monotonic(), 0))[0]:
-            self.data.settimeout(60)
-            return plain.receive(self.data)
+        left = self.deadline - time.monotonic()
+        if left > 0 and select.select([self.data], [], [], left)[0]:
+            return plain.receive(self.data, FRAME)
         self.control.send(b"i")
         end = time.monotonic() + GRACE
-        while select.select([self.data], [], [], max(end - time.monotonic(), 0))[0]:
-            self.data.settimeout(60)
-            reply, _ = plain.receive(self.data)
+        while (left := end - time.monotonic()) > 0 and select.select([self.data], [], [], left)[0]:
+            reply, _ = plain.receive(self.data, FRAME)
             if "callback" not in reply:
                 raise TimeOver
             self.control.send(b"i")

@@ -227,8 +227,6 @@ def called(shell, connection, request, buffers):
         try:
             value = shell.user_ns[request["name"]](*words, **named)
             reply["returned"] = encode(value, data)
-        except KeyboardInterrupt:
-            return {"interrupted": True}, []
         except BaseException as error:  # noqa: B036 - SystemExit too is an answer
             data.clear()
             reply["raised"] = described(error)
@@ -324,7 +322,7 @@ def tested(shell, request):
             with contextlib.redirect_stdout(io.StringIO()):
                 canary = evaluate(CANARY, dict(names), shell)
             value = evaluate(request["source"], names, shell)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             failed = f"{type(error).__name__}: {error}"
     points = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0
     if not failed and canary != 0:
@@ -379,9 +377,7 @@ class Shell(InteractiveShell):
     def run(self, source: str) -> list[dict]:
         """Run a cell; return its outputs as a notebook stores them, cut to a sensible length."""
         with self.recording() as outputs:
-            result = self.run_cell(source, store_history=True)
-            if isinstance(result.error_in_exec, KeyboardInterrupt):
-                raise KeyboardInterrupt
+            self.run_cell(source, store_history=True)
         return outputs
 
     def recording(self):

@@ -6,6 +6,7 @@ and a Cyrillic one that looks the same. What only running the code could tell is
 
 import ast
 import re
+import textwrap
 import unicodedata
 
 LOOK_ALIKE = str.maketrans("АВСЕДАΑΒΕЅ", "ABCEDAABES") | str.maketrans("авсеαβ", "ABCEAB")
@@ -82,7 +83,8 @@ def parse(source: str) -> ast.Module | None:
     """The tree of a cell, without its lines for IPython; None if it is no Python."""
     source = re.sub(r"^\s*```.*$", "", source, flags=re.MULTILINE)
     source = re.sub(r"^\s*[%!].*$", "", source, flags=re.MULTILINE)
-    source = unicodedata.normalize("NFC", source).replace("\u00a0", " ")
+    source = re.sub(r"^\s*(?:>>> |\.\.\. |In ?\[\d*\]: ?)", "", source, flags=re.MULTILINE)
+    source = textwrap.dedent(unicodedata.normalize("NFKC", source))
     source = re.sub("[“”„‟＂]", '"', re.sub("[‘’‚＇]", "'", source))
     try:
         return ast.parse(source[:TOO_LONG])

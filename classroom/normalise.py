@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from classroom.releases import Release, Task, best
 
 FENCE = re.compile(r"\A\s*```(?:python|py)?[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL | re.IGNORECASE)
-LIMIT = 200_000_000  # bytes of a file
+LIMIT = 500_000_000  # bytes of a file; its outputs are dropped
 LONGEST = 1_000_000  # characters of the sources of a notebook
 
 
@@ -75,8 +75,8 @@ def place(cells: list[Cell], kind: str, releases: list[Release]) -> Placed:
     tasks = release.notebooks[kind]
     known = _identify(cells, tasks, placed)
     _by_position(cells, known, tasks, placed)
-    if tasks and not known:
-        placed.flags.append(f"no cell of the released {kind} was found in it")
+    if tasks and all(t.points is None and not t.solution for t in known.values()):
+        placed.flags.append(f"no question of the released {kind} was found in it")
     placed.recognised = len(known)
     before = None
     for number, cell in enumerate(cells):
@@ -106,11 +106,11 @@ def _text(data, repairs):
         if data.startswith(mark):
             repairs.append(f"the file began with a byte order mark ({encoding})")
             return data.decode(encoding, errors="replace")
+    if b"\0" in data[:2]:  # every other byte of UTF-16 is 0, where the text is JSON
+        return data.decode("utf-16-be" if data[0] == 0 else "utf-16-le", errors="replace")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        if data[1:2] == b"\0":
-            return data.decode("utf-16-le", errors="replace")
         repairs.append("the file was not UTF-8 and was read as Windows-1252")
         return data.decode("cp1252", errors="replace")
 
@@ -167,12 +167,23 @@ def _cell(raw):
     name, cell_id = ours.get("grade_id"), raw.get("id")
     return Cell(
         kind="code" if raw.get("cell_type") == "code" else "markdown",
-        source=source.replace("\r\n", "\n").replace("\r", "\n"),
+        source=writable(source.replace("\r\n", "\n").replace("\r", "\n")),
         name=name if isinstance(name, str) else None,
         cell_id=cell_id if isinstance(cell_id, str) else None,
         points=ours.get("points"),
         shown=_shown(raw.get("outputs")),
     )
+
+
+def writable(value: object) -> object:
+    """JSON-like data without the characters that no file or database takes: halves, and NUL."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {key: writable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [writable(item) for item in value]
+    return value
 
 
 def _shown(outputs):
@@ -203,16 +214,24 @@ def _identify(cells, tasks, placed):
             known[number] = by_text[_flat(cell.source)]
             how["text"] += 1
     answered = {t.name for n, t in known.items() if _flat(cells[n].source) != _flat(t.source)}
+    letters, foreign = placed.release.questions.keys(), []
     defined = {name: t for t in tasks if t.solution for name in defines(t.source)}
     for number, cell in enumerate(cells):
         if number in known:
             continue
         for name in defines(_code(cell)):
             task = defined.get(name)
-            if task and task.name not in answered:
+            if task and name in letters and cell.name:  # a letter without its question
+                foreign.append(cell.name)
+            elif task and task.name not in answered:
                 known[number] = task
                 how["text"] += 1
                 break
+    if foreign:
+        names = ", ".join(foreign)[:200]
+        placed.flags.append(f"it answers other questions, which do not count: {names}")
+    elif letters & defined.keys() and all(t.kind == "code" for t in known.values()) and known:
+        placed.flags.append("the letters stand without their questions")
     for way, count in how.items():
         if count:
             placed.repairs.append(f"{count} cells had lost nbgrader's metadata, known by {way}")
@@ -262,7 +281,13 @@ def _take(cell, task, placed):
         return
     if task.source.strip() in cell.source:
         rest = cell.source.replace(task.source.strip(), "").strip()
-        if rest:
+        names = set(defines(rest))
+        tasks = [t for tasks in placed.release.notebooks.values() for t in tasks if t.solution]
+        asked = next((t.name for t in tasks if names & set(defines(t.source))), None)
+        if asked and asked not in placed.answers:
+            placed.answers[asked] = [rest]
+            placed.repairs.append(f"the answer {asked} stood in the cell {task.name}")
+        elif rest:
             own = Cell("code", rest, None, None)
             placed.own.setdefault(task.name, []).append(own)
         return

@@ -8,6 +8,8 @@ import json
 import math
 import socket
 import struct
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +109,8 @@ def _decode(data, buffers):
         kind = getattr(torch, name)
         assert isinstance(kind, torch.dtype)
         if not buffers[index]:
-            return torch.empty(shape, dtype=kind)
+            assert 0 in shape
+            return torch.zeros(shape, dtype=kind)
         flat = torch.frombuffer(bytearray(buffers[index]), dtype=torch.uint8)
         found = flat.view(kind).reshape(shape).clone()
         return found.requires_grad_() if grad else found
@@ -149,10 +152,8 @@ def _encode_tensor(value, buffers):
 
 def _record(module, name, fields, buffers):
     """An instance of one of the package's own dataclasses, from its fields."""
-    import importlib
-
     assert module.split(".")[0] == "imagegen"
-    kind = getattr(importlib.import_module(module), name)
+    kind = getattr(sys.modules[module], name)
     assert isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")
     return kind(**{field: _decode(value, buffers) for field, value in fields.items()})
 
@@ -171,26 +172,32 @@ def send(connection: socket.socket, message: dict, buffers: list[bytes] | None =
         connection.sendall(data)
 
 
-def receive(connection: socket.socket) -> tuple[dict, list[bytes]]:
-    """Read one frame. Raises Broken if there is none, TimeoutError when its time is over."""
-    (length,) = struct.unpack(">I", _exactly(connection, 4))
+def receive(connection: socket.socket, seconds: float | None = None) -> tuple[dict, list[bytes]]:
+    """Read one frame. Raises Broken if there is none, TimeoutError when its time is over.
+
+    seconds: for the whole frame, however slowly its bytes drip; None waits for ever.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
+    (length,) = struct.unpack(">I", _exactly(connection, 4, until))
     if length > LIMIT:
         raise Broken("the message is too long")
     try:
-        message = json.loads(_exactly(connection, length))
+        message = json.loads(_exactly(connection, length, until))
         sizes = message.pop("sizes")
         if any(type(size) is not int or size < 0 for size in sizes) or sum(sizes) > LIMIT:
             raise Broken("the message is too long")
-    except Broken:
+    except (Broken, TimeoutError):
         raise
     except Exception:
         raise Broken("this is no message") from None
-    return message, [_exactly(connection, size) for size in sizes]
+    return message, [_exactly(connection, size, until) for size in sizes]
 
 
-def _exactly(connection, size):
+def _exactly(connection, size, until):
     parts, left = [], size
     while left:
+        if until is not None:
+            connection.settimeout(max(until - time.monotonic(), 0.001))
         try:
             part = connection.recv(min(left, 1 << 20))
         except ConnectionError:

@@ -292,13 +292,24 @@ def _checks(checks):
 
 def _people(odd, missing):
     rows = "".join(
-        f"<tr><th>{_e(name)}</th><td>{'<br>'.join(map(_e, reasons))}</td></tr>"
+        f"<tr><th>{_e(name)}</th><td>{'<br>'.join(map(_e, _grouped(reasons)))}</td></tr>"
         for name, reasons in odd
     )
     out = f"<table class=people>{rows}</table>" if rows else "<p>Nobody.</p>"
     if missing:
         out += f"<p><b>Nothing was handed in by</b> {_e(', '.join(missing))}.</p>"
     return out
+
+
+def _grouped(reasons):
+    """The first of each kind of reason, and how many are like it but for names and numbers."""
+    kinds = {}
+    for reason in reasons:
+        kinds.setdefault(re.sub(r"\(.*\)|\b\w*[_\d]\w*\b", "", reason), []).append(reason)
+    return [
+        f"{first} (and {len(more)} more like it)" if more else first
+        for first, *more in kinds.values()
+    ]
 
 
 def _back(back):

@@ -46,6 +46,34 @@ for _ in range(40):
     if os.fork() == 0:
         time.sleep(60)
         os._exit(0)"""
+HALVES = "print('\\ud83d', '\\0', '\\x1b[31m')\n'\\udfff'"
+PATCHES = """import builtins, torch, numpy as np
+torch.allclose = torch.equal = np.allclose = lambda *a, **k: True
+torch.Tensor.__lt__ = torch.Tensor.__eq__ = lambda *a: torch.tensor(True)
+builtins.abs = lambda x: 0
+builtins.isinstance = builtins.all = lambda *a: True
+def noise_step(x, beta): return x"""
+NO_NUMBER = "def noise_step(x, beta):\n    return x * float('nan')"
+STREAM = "def jump(*a):\n    yield a"
+ODD_KEYS = """class Key(list):
+    __hash__ = lambda self: 1
+    __reduce__ = lambda self: (print, ("run by unpickling",))
+def betas(a):
+    ring = {Key([1]): 2, (1, 2): 3, None: a, 1.5: Key()}
+    ring["itself"] = ring
+    return ring"""
+FORGED = """def jump(x0, eps, t, beta):
+    import json, os, struct
+    number = {"tensor": ["float32", [10**6, 10**6], 0, False]}
+    text = json.dumps({"returned": number, "outputs": [], "sizes": [0]}).encode()
+    for file in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{file}").startswith("socket"):
+                for _ in range(9):
+                    os.write(int(file), struct.pack(">I", len(text)) + text)
+        except OSError:
+            pass
+    return x0"""
 THIEF = """import glob, os, subprocess
 found = []
 for place in ("/", "/tmp", os.path.expanduser("~"), "../..", "../../..", "/root", "/work", "/home"):
@@ -160,6 +188,38 @@ def edited(notebook):
             cell.source, cell.metadata.nbgrader["points"] = "100", 100
 
 
+def raw(notebook):
+    for cell in notebook.cells:
+        if meta(cell).get("solution") and cell.cell_type == "code":
+            cell.cell_type = "raw"
+            cell.pop("outputs"), cell.pop("execution_count")
+
+
+def timed(notebook):
+    for cell in notebook.cells:
+        if meta(cell).get("solution") and cell.cell_type == "code":
+            cell.source = "%%time\n" + cell.source
+
+
+def below(notebook):
+    """Each answer typed into the cell of its test."""
+    untouched = {meta(c).get("grade_id"): c.source for k in ("quiz", "exercise")
+                 for c in read(k).cells}  # fmt: skip
+    for above, test in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if meta(test).get("grade") and not meta(test).get("solution"):
+            test.source = f"{above.source}\n\n{test.source}"
+            above.source = untouched[meta(above)["grade_id"]]
+
+
+def of_another_chapter(kind):
+    """The quiz of another chapter with the letters that are right in this one."""
+    notebook = nbformat.read(ROOT / "quizzes" / "02_generative_models" / f"{kind}.ipynb", 4)
+    for number, letter in enumerate(KEY, 1):
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(f"q{number} = ...", f'q{number} = "{letter}"')
+    return notebook
+
+
 def zipped(files):
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -171,6 +231,12 @@ def zipped(files):
 
 def both(q=None, e=None):
     return {"quiz.ipynb": q or quiz(), "exercise.ipynb": e or exercise()}
+
+
+def in_one():
+    notebook = quiz()
+    notebook.cells += exercise().cells
+    return notebook
 
 
 LOOSE = {
@@ -228,7 +294,8 @@ SUBMISSIONS = {
     "Zoë O'Neil, 李雷": (8, 11, "", both() | {"torch.py": "1 / 0", "noise.bin": b"\0" * 9}),
     "linked": (0, 11, "is a link", {"quiz.ipynb": Path("../../full/03_forward_process/quiz.ipynb"),
                                     "exercise.ipynb": exercise()}),
-    "endless": (8, 7, "timed out", both(e=exercise(jump="def jump(*a):\n    while True: pass"))),
+    "endless": (8, 7, "timed out", both(e=exercise(
+        jump="def jump(*a):\n    import time\n    while True: time.sleep(0.01)"))),
     "dies": (8, 4, "the kernel died", both(e=exercise(jump=DIES))),
     "forks": (8, 11, "FLAG exercise: the code starts", both(e=own(exercise(), FORKS))),
     "hog": (8, 11, "", both(e=own(exercise(), "hog = bytearray(8 << 30)"))),
@@ -240,15 +307,37 @@ SUBMISSIONS = {
                                              both(quiz(WRONG), blank()).items()}),
     "edited": (0, 0, "FLAG quiz: the test", {n: changed(nb, edited) for n, nb in
                                              both(quiz(WRONG), blank()).items()}),
+    "magics": (8, 11, "", {n: changed(nb, timed) for n, nb in both().items()}),
+    "raw": (8, 11, "stood in a markdown cell", {n: changed(nb, raw) for n, nb in both().items()}),
+    "below": (8, 11, "stood in the cell", {n: changed(nb, below) for n, nb in both().items()}),
+    "exchanged": (8, 11, "was taken for", {"quiz.ipynb": exercise(), "exercise.ipynb": quiz()}),
+    "in_one": (8, 11, "quiz.ipynb was taken for exercise.ipynb", {"quiz.ipynb": in_one()}),
+    "other_chapter": (0, 0, "FLAG quiz: it answers other questions",
+                      {f"{kind}.ipynb": of_another_chapter(kind) for kind in ("quiz", "exercise")}),
+    "halves": (8, 11, "", both(
+        quiz(q1=f'# \ud83d\nq1 = "{KEY[0]}"'),
+        own(exercise(own_schedule_findings="half \udfff \0", jump="# \ud83d\n" + JUMP), HALVES))),
+    "stops": (8, 11, "", both(e=exercise(noise_step=STEP + "\nraise SystemExit(3)",
+                                          jump=JUMP + "\nraise KeyboardInterrupt"))),
+    "patches": (0, 0, "FLAG exercise: the code replaces functions of Python",
+                both(quiz(WRONG), blank(noise_step=PATCHES))),
+    "no_number": (8, 0, "", both(e=blank(noise_step=NO_NUMBER, jump=STREAM, betas=ODD_KEYS))),
+    "messages": (8, 4, "FLAG exercise: the code reads outside", both(e=exercise(jump=FORGED))),
+    "Li (1)__ <b onclick=x()>": (8, 0, "", {"quiz.ipynb": quiz()}),
+    "exports": (0, 0, "other files that came: all.rar, quiz.html",
+                {"quiz.html": "<html>", "all.rar": b"Rar!"}),
     "script": (8, 11, "FLAG exercise: the code shows active HTML", both(e=own(exercise(),
                "from IPython.display import HTML, display\n"
                "display(HTML('<script>document.title=1</script><b onclick=\"x()\">bold</b>'))"))),
 }  # fmt: skip
 
 
+FOLDERS = {"Li (1)__ <b onclick=x()>": "Li [1]*? <b onclick=x()>"}  # of those named otherwise
+
+
 def hand_in(root, name, files, assignment=CHAPTER):
     """Write a submission as it came: what is damaged stays damaged."""
-    folder = root / "submitted" / name / assignment
+    folder = root / "submitted" / FOLDERS.get(name, name) / assignment
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
         path = folder / file
@@ -259,4 +348,4 @@ def hand_in(root, name, files, assignment=CHAPTER):
         elif isinstance(content, str):
             path.write_text(content, "utf-8")
         else:
-            path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+            path.write_text(json.dumps(content, ensure_ascii=name == "halves"), "utf-8")
