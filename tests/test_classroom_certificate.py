@@ -1,7 +1,8 @@
 """A certificate: awarded for what was solved, checked without a server, broken by any change."""
 
-import argparse
 import json
+import re
+import shlex
 
 import classes
 import nbformat
@@ -9,14 +10,16 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from classroom import certificate, sandbox
+from classroom import __main__, certificate, sandbox
 
+GUIDE = (classes.ROOT / "solutions" / "README.md").read_text("utf-8")
+COMMANDS = [shlex.split(c) for c in re.findall(r"python -m classroom ([a-z][^`\n]*)", GUIDE)]
 RECIPE = "a cottage in the snow\nSteps: 20, Seed: 3"
 
 
 @pytest.fixture(scope="module")
-def awarded(tmp_path_factory):
-    """The paths of a certificate for one quiz with a wrong letter, and a picture."""
+def reader(tmp_path_factory):
+    """Where a reader stands, with one quiz that has a wrong letter, and a picture."""
     folder = tmp_path_factory.mktemp("reader")
     letters = [classes.WRONG[0], *classes.KEY[1:]]
     path = folder / "quizzes" / classes.CHAPTER / "quiz.ipynb"
@@ -24,19 +27,43 @@ def awarded(tmp_path_factory):
     nbformat.write(classes.quiz(letters), path)
     words = PngInfo()
     words.add_text("parameters", RECIPE)
-    Image.new("RGB", (8, 8), "red").save(folder / "mine.png", pnginfo=words)
+    (folder / "results").mkdir()
+    Image.new("RGB", (8, 8), "red").save(folder / "results" / "my_picture.png", pnginfo=words)
     root = folder / "course"
     root.mkdir()
     for name in ("solutions", "quizzes"):
         (root / name).symlink_to(classes.ROOT / name)
-    given = argparse.Namespace(
-        folder=folder / "quizzes",
-        name="Ada <b>Byron</b>",
-        picture=folder / "mine.png",
-        out=folder / "certificate",
-        trust=bool(sandbox.why_not()),
-    )
-    return certificate.award(root, given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(__main__, "ROOT", root)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def awarded(reader):
+    """The paths of the certificate that the guide's command writes."""
+    (command,) = (c for c in COMMANDS if c[0] == "certificate")
+    command[command.index("Your name")] = "Ada <b>Byron</b>"
+    assert __main__.main([*command, *["--trust"] * bool(sandbox.why_not())]) == 0
+    return [reader / "certificate" / f"certificate.{end}" for end in ("json", "html")]
+
+
+def test_the_guides_command_verifies_it(awarded, capsys):
+    (command,) = (c for c in COMMANDS if c[0] == "verify")
+    assert __main__.main(command) == 0
+    assert certificate.PROVES in capsys.readouterr().out
+
+
+def test_the_guide_shows_every_command_as_it_is(monkeypatch):
+    """Each is understood, and none is left out; that they work is tested one by one."""
+    given = []
+    assert {command[0] for command in COMMANDS} == __main__.COMMANDS.keys()
+    for name in __main__.COMMANDS:
+        monkeypatch.setitem(__main__.COMMANDS, name, given.append)
+    for command in COMMANDS:
+        assert __main__.main(command) == 0
+    assert len(given) == len(COMMANDS) >= 8
+    assert "tcp://HOST:8786" in {getattr(words, "scheduler", None) for words in given}
 
 
 def test_it_says_what_was_earned_and_what_it_proves(awarded):
