@@ -90,8 +90,8 @@ def served(target, program, arguments, folder, home):
     yield address
     children = psutil.Process(server.pid).children(recursive=True)
     server.terminate()
-    server.wait(timeout=30)
-    _, left = psutil.wait_procs(children, timeout=30)
+    server.wait(timeout=120)
+    _, left = psutil.wait_procs(children, timeout=120)
     assert not left, "its kernels and servers outlive it"
 
 
