@@ -20,19 +20,17 @@ from imagegen.quiz import LETTERS
 class Grader:
     """Grades submissions of one assignment; what it has warmed up is shared by all of them.
 
-    releases: the newest first. slot: a number that no other grader of this grading has.
-    cell_time and total: seconds for a cell and for a notebook.
+    releases: the newest first. cell_time and total: seconds for a cell and for a notebook.
     """
 
     def __init__(
         self,
         releases: list[Release],
         isolated: bool = True,
-        slot: int = 0,
         cell_time: float = 120,
         total: float = 900,
     ):
-        self.releases, self.isolated, self.slot = releases, isolated, slot
+        self.releases, self.isolated = releases, isolated
         self.cell_time, self.total = cell_time, total
         self.warm, self.prepared, self.owner = {}, {}, os.getpid()
 
@@ -45,8 +43,7 @@ class Grader:
         source, names = self.prepared[setup]
         ours = os.getpid() == self.owner  # a fork cannot know whether the process still runs
         if source not in self.warm or (ours and self.warm[source].process.poll() is not None):
-            slot = self.slot * 16 + len(self.warm)
-            self.warm[source] = Warm(source, self.isolated, slot)
+            self.warm[source] = Warm(source, self.isolated)
         return self.warm[source], names
 
     def close(self) -> None:

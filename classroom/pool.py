@@ -31,7 +31,7 @@ def local(
     **settings,
 ) -> Iterator[tuple[str, dict]]:
     """Grade (learner, files) pairs in `workers` processes; yield (learner, result) as they come."""
-    graders = [Grader(releases, slot=slot, **settings) for slot in range(workers)]
+    graders = [Grader(releases, **settings) for _ in range(workers)]
     jobs, free, running, again = iter(jobs), list(graders), {}, []
     try:
         while True:
@@ -150,8 +150,7 @@ def _kept(key, bundle, settings):
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
             archive.extractall(folder)
         versions = sorted(folder.glob("*/*"), reverse=True)
-        slot = os.getpid() % 1000
-        _KEPT[key] = Grader([load(version) for version in versions], slot=slot, **settings)
+        _KEPT[key] = Grader([load(version) for version in versions], **settings)
     return _KEPT[key]
 
 

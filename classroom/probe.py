@@ -19,7 +19,7 @@ def find_modes(release: Release, cell_time: float = 120) -> dict[str, bool]:
     for kind, tasks in release.notebooks.items():
         if is_quiz(release, kind):
             continue
-        warm = Warm(prepare(tasks)[0], isolated=not why_not(), slot=900)
+        warm = Warm(prepare(tasks)[0], isolated=not why_not())
         try:
             found |= _outside(release, kind, tasks, warm, cell_time)
         finally:

@@ -20,7 +20,8 @@ from classroom import learner
 from classroom.plain import Broken, receive
 
 INSIDE = Path("/opt/inside")
-FIRST_UID = 61_000  # with root's rights, each worker's learners get an account that owns nothing
+# With root's rights, the learners of each warm process get an account that owns nothing.
+ACCOUNTS = range(61_000, 65_000)
 START = 180  # seconds to import torch, the package and what the notebook imports
 
 
@@ -41,12 +42,11 @@ class Warm:
     """A warm process, in the sandbox or not, that forks a fresh one for each submission.
 
     setup: the source of the cell that it runs first, before anything of a learner's.
-    slot: a number that no other warm process of this grading has.
     Raises Broken, with what the process said, if it does not start.
     """
 
-    def __init__(self, setup: str = "", isolated: bool = True, slot: int = 0):
-        uid = FIRST_UID + slot if isolated and os.getuid() == 0 else None
+    def __init__(self, setup: str = "", isolated: bool = True):
+        uid, self.claim = _account() if isolated and os.getuid() == 0 else (None, None)
         self.listening, theirs = socket.socketpair()
         self.file = tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8")
         self.file.write(setup)
@@ -98,6 +98,24 @@ class Warm:
         self.process.kill()
         self.process.wait()
         self.file.close()
+        if self.claim:
+            self.claim.close()
+
+
+def _account() -> tuple[int, socket.socket]:
+    """An account that no other warm process of this machine has, and the socket that claims it.
+
+    The kernel limits the processes of an account: two gradings at once must not share one. The
+    claim ends with the process that made it.
+    """
+    for uid in ACCOUNTS:
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0image-generation-learner-{uid}")
+            return uid, claim
+        except OSError:
+            claim.close()
+    raise Broken(f"all {len(ACCOUNTS)} accounts for learners are in use")
 
 
 def _walls() -> list[str]:

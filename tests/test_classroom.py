@@ -489,6 +489,14 @@ def test_forged_data_are_no_data(data):
         plain.decode(data, [b""])
 
 
+def test_gradings_at_once_share_no_account():
+    """The kernel limits the processes of an account, whoever started them."""
+    accounts = [sandbox._account() for _ in range(3)]
+    for _, claim in accounts:
+        claim.close()
+    assert len({uid for uid, _ in accounts}) == 3
+
+
 def test_a_message_that_drips_is_not_waited_for():
     ours, theirs = socket.socketpair()
     with ours, theirs:
