@@ -415,16 +415,16 @@ def drawn(pipe, prompts, **given):
     return torch.tensor(matches(images, prompts)).double(), images
 
 
-def test_fidelity_rises_with_guidance_and_shuffled_prompts_are_at_chance(pipe):
-    """96 scenes of pairs that training never showed, the same noise at w = 1 and the default."""
+def test_too_much_guidance_costs_fidelity_and_shuffled_prompts_are_at_chance(pipe):
+    """64 scenes of pairs that training never showed, the same noise at the default and w = 20."""
     rng = random.Random(1)
-    prompts = [caption(random_scene(rng, True), rng) for _ in range(96)]
-    plain, _ = drawn(pipe, prompts, steps=6, guidance=1)
+    prompts = [caption(random_scene(rng, True), rng) for _ in range(64)]
+    burnt, _ = drawn(pipe, prompts, steps=6, guidance=20)
     guided, images = drawn(pipe, prompts, steps=6)
-    assert mean_interval(guided - plain)[1] > 0
+    assert mean_interval(guided - burnt)[1] > 0
     shuffled = sum(matches(images, prompts[1:] + prompts[:1]))
-    assert wilson(shuffled, 96)[1] < wilson(int(guided.sum()), 96)[0]
-    assert wilson(shuffled, 96)[0] < 0.02  # chance: two scenes in a row alike are rarer
+    assert wilson(shuffled, 64)[1] < wilson(int(guided.sum()), 64)[0]
+    assert wilson(shuffled, 64)[0] < 0.02  # chance: two scenes in a row alike are rarer
 
 
 def test_diversity_falls_with_guidance(pipe, tmp_path):

@@ -5,6 +5,7 @@ Screenshots go to results/browser/, to be looked at.
 
 import base64
 import io
+import os
 from importlib.resources import files
 
 import nbformat
@@ -199,7 +200,8 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(page, theme):
         menu(page, "Settings")
         for name in ("Theme", f"JupyterLab {theme.title()}"):  # which have no role there
             page.locator(".lm-Menu-item:visible", has_text=name).first.click()
-        page.wait_for_selector(f"body[data-jp-theme-light='{str(theme == 'light').lower()}']")
+        light = str(theme == "light").lower()  # the body itself has no size, so it is not visible
+        page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
     else:
         page.emulate_media(color_scheme=theme)
     page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
@@ -292,8 +294,9 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_click_works(page):
 
 
 def servers():
-    """The image servers that the studios of these tests have started."""
-    return [child for child in family() if "imagegen.api" in child.cmdline()]
+    """The image servers that studios have started; other tests may have one of their own."""
+    ours = [child for child in family() if child.ppid() != os.getpid()]
+    return [child for child in ours if "imagegen.api" in child.cmdline()]
 
 
 def family():
