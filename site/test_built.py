@@ -30,7 +30,8 @@ import serve  # noqa: E402
 from build import HTML, NODE  # noqa: E402
 
 from imagegen.device import cpu_name  # noqa: E402
-from imagegen.models import as_task, load_pipeline  # noqa: E402
+from imagegen.draw import as_task  # noqa: E402
+from imagegen.models import load_pipeline  # noqa: E402
 
 ABOUT = json.loads((HTML / "explain/model/model.json").read_text(encoding="utf-8"))
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
