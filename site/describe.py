@@ -17,7 +17,7 @@ from imagegen.models import model_folder, settings
 from imagegen.recipe import SCHEDULERS
 from imagegen.storybook import FACTORS, VALUES
 from imagegen.storybook.caption import PHRASES, vocabulary
-from imagegen.storybook.synonyms import SYNONYMS
+from imagegen.storybook.synonyms import PLAIN
 from imagegen.training.evaluate import PROMPTS
 
 SAMPLERS = ("DPM-Solver++", "DDIM", "Euler")  # those that schedulers.js has
@@ -47,7 +47,7 @@ def describe(pipe) -> dict:
         "factors": {factor: list(VALUES[factor]) for factor in FACTORS},
         "names": names,
         "vocabulary": vocabulary(),
-        "synonyms": {o: word for word, others in SYNONYMS.items() for o in others},
+        "synonyms": PLAIN,
         "prompts": list(PROMPTS),
         "metrics": json.loads((model_folder(model_name(pipe)) / "metrics.json").read_text()),
     }

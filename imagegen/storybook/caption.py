@@ -12,7 +12,7 @@ import unicodedata
 from functools import cache
 
 from imagegen.storybook.scene import FACTORS, Scene
-from imagegen.storybook.synonyms import SYNONYMS, plain
+from imagegen.storybook.synonyms import PLAIN, plain
 
 # factor -> value -> phrasings. [Brackets] hold the words that name the value; {w} takes an
 # adjective of weather or mood, {c} a colour.
@@ -129,8 +129,7 @@ def caption_words() -> list[str]:
 
 def vocabulary() -> list[str]:
     """Every word that training meets, sorted: those of captions and of their synonyms."""
-    others = " ".join(other for others in SYNONYMS.values() for other in others)
-    return sorted({*caption_words(), *words(others)})
+    return sorted({*caption_words(), *words(" ".join(PLAIN))})
 
 
 def read(prompt: str) -> dict[str, str]:

@@ -103,8 +103,9 @@ def _any(words: list[str] | dict) -> re.Pattern:
     return re.compile(r"\b(" + "|".join(map(re.escape, longest)) + r")\b")
 
 
-_PLAIN = {other: word for word, others in SYNONYMS.items() for other in others}
-_SYNONYMS, _OTHERS = _any(SYNONYMS), _any(_PLAIN)
+# The other way round: what may stand there -> what captions say.
+PLAIN = {other: word for word, others in SYNONYMS.items() for other in others}
+_SYNONYMS, _OTHERS = _any(SYNONYMS), _any(PLAIN)
 
 
 def reworded(text: str, rng: random.Random, share: float = 0.4) -> str:
@@ -122,4 +123,4 @@ def reworded(text: str, rng: random.Random, share: float = 0.4) -> str:
 
 def plain(text: str) -> str:
     """A text in lower case, in the words of captions."""
-    return _OTHERS.sub(lambda found: _PLAIN[found[0]], text)
+    return _OTHERS.sub(lambda found: PLAIN[found[0]], text)
