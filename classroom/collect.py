@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from classroom import normalise
@@ -314,20 +315,19 @@ def _chosen(learner, files, flags, assignment, releases):
     files = _of_this_assignment(files, assignment, submission)
     notebooks = [f for f in files if re.search(r"\.ipynb\b", f.parts[-1], re.IGNORECASE)]
     candidates = {kind: [] for kind in kinds}
+    holds = cache(lambda file, kind: _holds(file, kind, releases))  # a file is large to read
     for file in notebooks:
         kind, exact = _kind_of(file.parts[-1], kinds)
-        if kind and _kind_by_content(file, [kind, *kinds], releases) in (kind, None):
+        if kind and _kind_by_content(file, [kind, *kinds], holds) in (kind, None):
             candidates[kind].append((exact, -len(file.parts), file))
     for kind in kinds:  # named otherwise, or as the other one: known by what is in it
         if not candidates[kind]:
-            fitting = [f for f in notebooks if _kind_by_content(f, [kind], releases)]
+            fitting = [f for f in notebooks if holds(f, kind)[0]]
             candidates[kind] = [(False, -len(f.parts), f) for f in fitting]
     for kind, found in candidates.items():
         if found:
             if len(found) > 1:
-                found.sort(
-                    key=lambda c: (_holds(c[2], kind, releases)[1] > 0, *c[:2]), reverse=True
-                )
+                found.sort(key=lambda c: (holds(c[2], kind)[1], *c[:2]), reverse=True)
             exact, _, file = found[0]
             submission.files[kind] = file.read()
             name = "/".join(file.parts)
@@ -364,22 +364,20 @@ def _of_this_assignment(files, assignment, submission):
     return left
 
 
-def _kind_by_content(file, kinds, releases):
+def _kind_by_content(file, kinds, holds):
     """The first of these kinds of which a file holds a third of the cells; None for no such."""
-    for kind in kinds:
-        if _holds(file, kind, releases)[0] >= max(3, len(releases[0].notebooks[kind]) // 3):
-            return kind
-    return None
+    return next((kind for kind in kinds if holds(file, kind)[0]), None)
 
 
 def _holds(file, kind, releases):
-    """How many cells of a released notebook a file holds, and how many of its answers."""
+    """Whether a file holds a third of a released notebook's cells, and any answer to it."""
     try:
         cells, _ = normalise.read(file.read())
         placed = normalise.place(cells, kind, releases)
-        return placed.recognised, len(placed.answers)
     except normalise.Unreadable:
-        return 0, 0
+        return False, False
+    enough = max(3, len(releases[0].notebooks[kind]) // 3)
+    return placed.recognised >= enough, bool(placed.answers)
 
 
 def _timestamp(files, assignment, submission):
